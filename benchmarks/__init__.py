@@ -1,0 +1,1 @@
+"""Comparisons with llama.cpp's own programs: `python -m benchmarks`, described in README.md beside this file."""

@@ -1,0 +1,71 @@
+"""Waves of streamed answers: so many at once, each of a fixed length."""
+
+import asyncio
+import itertools
+from dataclasses import dataclass
+from typing import Final
+
+from benchmarks import vocabulary
+from benchmarks.client import Answer, Connection
+from benchmarks.errors import ModelMismatch
+from benchmarks.samples import Stream, Wave
+from benchmarks.sides import Side, connections
+
+_SPECIAL_TOKENS: Final = 1
+"""What a tokenizer puts in front of a raw prompt."""
+_seeds = itertools.count()
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one measurement asks for."""
+
+    streams: int
+    waves: int
+    prompt_words: int
+    answer_tokens: int
+
+
+async def run(side: Side, load: Load) -> list[Wave]:
+    """The waves, one after the other on the same connections, after one that does not count."""
+    open_connections = await connections(side, load.streams)
+    try:
+        await _wave(side, load, open_connections)
+        return [await _wave(side, load, open_connections) for _ in range(load.waves)]
+    finally:
+        for connection in open_connections:
+            connection.close()
+
+
+async def _wave(side: Side, load: Load, open_connections: list[Connection]) -> Wave:
+    await _reopen(side, open_connections)
+    requests = [
+        side.generation(vocabulary.prompt(load.prompt_words, next(_seeds)), load.answer_tokens)
+        for _ in open_connections
+    ]
+    answers = await asyncio.gather(
+        *(
+            connection.ask("POST", request.path, request.payload)
+            for connection, request in zip(open_connections, requests, strict=True)
+        )
+    )
+    return Wave([_stream(side, load, answer) for answer in answers])
+
+
+async def _reopen(side: Side, open_connections: list[Connection]) -> None:
+    """Replace what the server has closed: llama-server does so after five quiet seconds, or a hundred requests."""
+    await asyncio.sleep(0)  # lets the event loop see an end that has arrived
+    for i, connection in enumerate(open_connections):
+        if connection.closed:
+            (open_connections[i],) = await connections(side, 1)
+
+
+def _stream(side: Side, load: Load, answer: Answer) -> Stream:
+    counts = side.counts(answer.body)
+    expected = (load.prompt_words + _SPECIAL_TOKENS, load.answer_tokens)
+    if (counts.prompt, counts.answer) != expected:
+        raise ModelMismatch(
+            f"{side.name} counted {counts.prompt} tokens of the prompt and {counts.answer} of the answer; "
+            f"{expected[0]} and {expected[1]} were asked for"
+        )
+    return Stream(answer.sent, answer.first_text, answer.last, counts.answer)

@@ -1,0 +1,80 @@
+"""Makes a model out of another one or of uploaded files.
+
+    check    what can be refused at once: names, digests that are not there
+    base     the layers to build upon: sources (GGUF files, shards), a stored model, an address
+    config   what the config blob says
+    plan     all layers in their order, overrides on top
+    commit   blobs, then the manifest
+
+Hardly anything is written before the plan stands, and what has been goes again when the request fails.
+"""
+
+from typing import TYPE_CHECKING
+
+from modelstore import bundled
+from modelstore.create import quantization
+from modelstore.create.base import Base, Pull, find_base
+from modelstore.create.commit import commit
+from modelstore.create.config import computed, family_of, requested
+from modelstore.create.overrides import apply, check_template, licenses
+from modelstore.create.plan import Plan
+from modelstore.create.projector import typed
+from modelstore.create.request import CreateRequest, check
+from modelstore.create.sources import Part, read_adapter, read_parts
+from modelstore.errors import CreateError
+from modelstore.manifest import MODEL_TYPE
+from modelstore.progress import Progress, Report
+from modelstore.transaction import Transaction
+
+if TYPE_CHECKING:
+    from modelstore.store import Store
+
+__all__ = ["CreateRequest", "Progress", "Pull", "check", "create"]
+
+
+def create(store: "Store", request: CreateRequest, report: Report, *, pull: Pull = bundled.pull) -> None:
+    """Carry out a request, with an event for each step. Blocks; call it from a thread.
+
+    A base that is not in the store is fetched with `pull`. Raises CreateError (its status is the HTTP status that
+    fits while nothing has been reported), other errors of the store, and what `pull` and `report` raise. After an
+    error, also one of `report`, the blobs written here are gone and a model of that name is as it was.
+    """
+    name = store.catalog.resolve(check(request))
+    if not request.base and request.files is None:
+        raise CreateError("neither 'from' or 'files' was specified")
+    config = requested(request)
+    licenses(request.license)
+    if request.template:
+        check_template(request.template)
+    if request.quantize:
+        quantization.target_type(request.quantize)
+    with Transaction(store) as transaction:
+        base = find_base(store, request, config, report, pull)
+        drafts = read_parts(store.blobs, request.draft_files, report, draft=True) if request.draft_files else []
+        adapters = read_adapter(store.blobs, request.adapters, base.architecture, report) if request.adapters else []
+        _quantize(request, base, drafts)
+        _verify(base, report)
+        pieces = typed(base.pieces, base.parts, transaction, report) if base.is_new else base.pieces
+        plan = Plan([*pieces, *(piece for part in (*adapters, *drafts) for piece in part.pieces)])
+        family = family_of(base.parts)
+        defaults = {"stop": list(family.stop)} if family and family.stop else {}
+        apply(plan, request, store.blobs, defaults | dict(request.parameters))
+        commit(transaction, name, plan, computed(base.config, [*base.parts, *drafts]), report)
+
+
+def _quantize(request: CreateRequest, base: Base, drafts: list[Part]) -> None:
+    """Accept types that the weights have already; there is nothing yet that changes them."""
+    if request.quantize:
+        for part in base.parts:
+            if part.media_type == MODEL_TYPE:
+                quantization.require(request.quantize, part.tensor_type)
+    if request.draft_quantize:
+        for part in drafts:
+            quantization.require_draft(request.draft_quantize, part.tensor_type)
+
+
+def _verify(base: Base, report: Report) -> None:
+    """Name the step: reading the header has checked every tensor's place in the file, so the blob stays as it is."""
+    for part in base.parts if base.is_new else ():
+        if part.is_text_model:
+            report(Progress("verifying conversion"))

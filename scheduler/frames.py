@@ -1,0 +1,334 @@
+"""What the daemon and a runner say to each other, and how it becomes bytes.
+
+A frame is a little-endian u32 byte count followed by one msgpack array whose first element is the type's tag. The
+daemon writes to the runner's stdin, the runner to its (original) stdout. End of file on either pipe means that the
+other side is gone. A runner answers every `Generate` with any number of `Delta` and exactly one `Done` or `Failed`;
+every `Embed`, `Tokenize`, `Detokenize` with exactly one answer or `Failed`. Ids are chosen by the daemon and never
+reused within one process.
+
+    daemon → runner   Load · Generate · Embed · Tokenize · Detokenize · Cancel
+    runner → daemon   Progress · Loaded · LoadFailed · Step · Embedded · Tokens · Text · Failed
+"""
+
+from collections.abc import Iterator
+from typing import Final, Generic, Literal, TypeAlias, TypeVar
+
+import msgspec
+
+LENGTH_BYTES: Final = 4
+MAX_FRAME: Final = 1 << 30
+
+
+class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Base of everything that crosses the pipe."""
+
+
+# -- daemon → runner ----------------------------------------------------------------------------------------------
+
+
+class Load(Frame, tag="load", frozen=True):
+    """Load one model; the first frame a runner receives, and the only one of its kind."""
+
+    weights: list[str]
+    """Paths of the GGUF file, or of all its shards in split order."""
+    num_ctx: int
+    """Context of one sequence, in tokens."""
+    parallel: int
+    """Sequences decoded side by side; the KV cache holds num_ctx × parallel cells."""
+    num_batch: int
+    """Most tokens in one decode (logical and physical batch)."""
+    num_gpu: int = -1
+    """Layers on the GPU; -1 is all that fit, 0 none."""
+    main_gpu: int | None = None
+    use_mmap: bool | None = None
+    num_thread: int = 0
+    """0: as many as this process may use cores."""
+    embedding: bool = False
+    """The file names a pooling type: open the context for embeddings."""
+    flash_attention: bool | None = None
+    """None leaves the choice to the engine."""
+    kv_cache_type: str = "f16"
+    adapters: list[tuple[str, float]] = []
+    """LoRA files with their scale."""
+    projectors: list[str] = []
+
+
+class Sampling(Frame, frozen=True):
+    """How the next token is chosen. Neutral values switch a member off; see the options table in docs/options.md."""
+
+    temperature: float = 0.8
+    top_k: int = 40
+    top_p: float = 0.9
+    min_p: float = 0.0
+    typical_p: float = 1.0
+    repeat_last_n: int = 64
+    """Tokens the penalties look back on; 0 is off, -1 the whole context."""
+    repeat_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    seed: int = -1
+    """-1 draws a fresh seed; anything else is reproducible, 0 included."""
+    mirostat: int = 0
+    mirostat_tau: float = 5.0
+    mirostat_eta: float = 0.1
+
+
+class Constraint(Frame, frozen=True):
+    """What the text must conform to. `source` is JSON Schema text, a regular expression, a Lark grammar or GBNF."""
+
+    kind: Literal["json_schema", "regex", "lark", "gbnf"]
+    source: str
+
+
+class Generate(Frame, tag="generate", frozen=True):
+    """Continue a prompt."""
+
+    id: int
+    prompt: str
+    sampling: Sampling = Sampling()
+    num_predict: int = -1
+    num_keep: int = 4
+    """Prompt tokens that a cut or a shift of the context keeps; negative keeps all."""
+    stop: list[str] = []
+    shift: bool = True
+    """Whether a full context may slide."""
+    truncate: bool = True
+    """Whether a prompt longer than the context may be cut."""
+    logprobs: int | None = None
+    """None: none. n: each token's log-probability and its n best alternatives (0 to 20)."""
+    constraint: Constraint | None = None
+    images: list[bytes] = []
+    """The n-th is placed at the n-th `[img-<n>]` of the prompt."""
+    preserved: list[str] = []
+    """Control tokens to write out as text instead of hiding them."""
+    want_context: bool = False
+    """Return the tokens of prompt and answer with `Done`."""
+
+
+class Embed(Frame, tag="embed", frozen=True):
+    """Turn texts into vectors."""
+
+    id: int
+    inputs: list[str]
+    truncate: bool = True
+    """Whether an input longer than the context may be cut at its end."""
+    dimensions: int = 0
+    """Keep so many leading values and normalise again; 0 or more than the width keeps all."""
+    normalize: bool = True
+    """Scale to length 1. False: only unless the file asks for raw vectors, as the older endpoint has it."""
+    encoding: Literal["float32", "json32", "json64"] = "json32"
+    """Little-endian float32, or a JSON array with the shortest text of a float32 or of the same value as float64."""
+
+
+class Tokenize(Frame, tag="tokenize", frozen=True):
+    """Count or list the tokens of texts. Control tokens written in the text are recognised."""
+
+    id: int
+    texts: list[str]
+    add_special: bool = False
+    count_only: bool = False
+
+
+class Detokenize(Frame, tag="detokenize", frozen=True):
+    """The text of tokens: their pieces joined."""
+
+    id: int
+    tokens: list[int]
+
+
+class Cancel(Frame, tag="cancel", frozen=True):
+    """Drop a request. Its sequence leaves the batch before the next decode; frames already on their way may still name
+    the id, and must be ignored."""
+
+    id: int
+
+
+Command: TypeAlias = Load | Generate | Embed | Tokenize | Detokenize | Cancel
+
+
+# -- runner → daemon ----------------------------------------------------------------------------------------------
+
+
+class Progress(Frame, tag="progress", frozen=True):
+    """How much of the weights is loaded, 0 to 1."""
+
+    fraction: float
+
+
+class Buffer(Frame, frozen=True):
+    """Memory that the engine reported while loading, from its log."""
+
+    device: str
+    """As the engine names it: CPU, CPU_Mapped, CPU_REPACK, CUDA0, CUDA_Host …"""
+    kind: str
+    """model, KV, RS (recurrent state), compute or output."""
+    size: int
+    """Bytes."""
+
+
+class Loaded(Frame, tag="loaded", frozen=True):
+    """The model is ready."""
+
+    num_ctx: int
+    """Tokens one sequence may hold: never more than asked for, nor than the model was trained on."""
+    num_ctx_train: int
+    vocab_size: int
+    embedding_width: int
+    add_bos: bool
+    """The tokenizer puts a begin-of-sequence token in front by itself."""
+    bos: str
+    eos: str
+    """Text of the begin and end tokens; empty when the vocabulary has none."""
+    can_shift: bool
+    buffers: list[Buffer]
+    layers_offloaded: int
+    layers_total: int
+    """Both 0 where the engine did not say."""
+
+
+class LoadFailed(Frame, tag="load-failed", frozen=True):
+    """The model cannot be loaded; the runner exits after this frame."""
+
+    message: str
+    unsupported: bool = False
+    """The file itself is at fault (unknown architecture, damaged), not memory or devices."""
+
+
+class TopLogprob(Frame, frozen=True):
+    """One candidate for a position."""
+
+    token: str
+    logprob: float
+
+
+class Logprob(Frame, frozen=True):
+    """The chosen token of a position, and the best candidates in descending order."""
+
+    token: str
+    logprob: float
+    top: list[TopLogprob] = []
+
+
+class Delta(Frame, frozen=True):
+    """New text of one request: whole UTF-8 characters that no stop string can take back."""
+
+    id: int
+    text: str
+    logprobs: list[Logprob] = []
+
+
+class Done(Frame, frozen=True):
+    """The last word about one request that went well."""
+
+    id: int
+    reason: Literal["stop", "length"]
+    prompt_tokens: int
+    """Cached ones included."""
+    cached_tokens: int
+    prompt_ns: int
+    eval_tokens: int
+    eval_ns: int
+    truncated_tokens: int = 0
+    """Prompt tokens that were cut to make the prompt fit."""
+    context: list[int] | None = None
+
+
+class Step(Frame, tag="step", frozen=True):
+    """What one or several decode steps brought, for all their requests. Deltas of an id come before its `Done`."""
+
+    deltas: list[Delta]
+    done: list[Done]
+
+
+class Embedded(Frame, tag="embedded", frozen=True):
+    """The vectors of an `Embed`, in the order of its inputs."""
+
+    id: int
+    vectors: list[bytes]
+    prompt_tokens: int
+
+
+class Tokens(Frame, tag="tokens", frozen=True):
+    """Answer to `Tokenize`: `tokens` is empty when only counts were asked for."""
+
+    id: int
+    counts: list[int]
+    tokens: list[list[int]] = []
+
+
+class Text(Frame, tag="text", frozen=True):
+    """Answer to `Detokenize`."""
+
+    id: int
+    text: str
+
+
+class Failed(Frame, tag="failed", frozen=True):
+    """One request could not be served; the runner goes on."""
+
+    id: int
+    message: str
+    status: int = 500
+    """The HTTP status that fits: 400 when the request is at fault."""
+
+
+Report: TypeAlias = Progress | Loaded | LoadFailed | Step | Embedded | Tokens | Text | Failed
+
+
+# -- codec --------------------------------------------------------------------------------------------------------
+
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(frame: Frame) -> bytes:
+    """The frame with its length in front."""
+    body = _encoder.encode(frame)
+    return len(body).to_bytes(LENGTH_BYTES, "little") + body
+
+
+FrameT = TypeVar("FrameT", bound=Frame)
+
+
+class FrameReader(Generic[FrameT]):
+    """Cuts a byte stream into frames, whatever pieces it arrives in.
+
+    Raises `ValueError` when the stream is not ours: a length over MAX_FRAME, or a body of another shape.
+    """
+
+    def __init__(self, union: object) -> None:
+        self._decoder: msgspec.msgpack.Decoder[FrameT] = msgspec.msgpack.Decoder(union)
+        self._buffer = bytearray()
+
+    @property
+    def pending(self) -> bool:
+        """Whether a frame has begun but not ended."""
+        return bool(self._buffer)
+
+    def feed(self, data: bytes) -> Iterator[FrameT]:
+        """Frames that are complete now that `data` has arrived."""
+        buffer = self._buffer
+        buffer += data
+        start = 0
+        try:
+            while len(buffer) - start >= LENGTH_BYTES:
+                size = int.from_bytes(buffer[start : start + LENGTH_BYTES], "little")
+                if size > MAX_FRAME:
+                    raise ValueError(f"a frame of {size} bytes exceeds {MAX_FRAME}")
+                end = start + LENGTH_BYTES + size
+                if end > len(buffer):
+                    break
+                body = bytes(buffer[start + LENGTH_BYTES : end])
+                start = end
+                yield self._decoder.decode(body)
+        finally:
+            del buffer[:start]
+
+
+def command_reader() -> FrameReader[Command]:
+    """Reader of the runner's side."""
+    return FrameReader(Command)
+
+
+def report_reader() -> FrameReader[Report]:
+    """Reader of the daemon's side."""
+    return FrameReader(Report)

@@ -1,0 +1,115 @@
+"""What the server asks of the scheduler: which model, how it must be loaded, for how long it may stay."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+FOREVER: Final = math.inf
+"""A keep-alive that never ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What a GGUF header tells about the memory and the limits of its model; 0 where it does not say."""
+
+    architecture: str = ""
+    block_count: int = 0
+    context_length: int = 0
+    """Tokens the model was trained on."""
+    embedding_length: int = 0
+    head_count: int = 0
+    head_count_kv: int = 0
+    key_length: int = 0
+    """Elements of one key head."""
+    value_length: int = 0
+    sliding_window: int = 0
+    vocab_size: int = 0
+    weights_bytes: int = 0
+    """Size of all weights files."""
+    projector_bytes: int = 0
+    embedding: bool = False
+    """The file names a pooling type: it turns texts into vectors and does not generate."""
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """A model as the scheduler sees it: files to load, and the name that /api/ps shows for them."""
+
+    key: str
+    """Identity of a loaded model: the path of its (first) weights file. Tags with equal weights share one runner."""
+    name: str
+    """Display form, with the tag."""
+    digest: str
+    """SHA-256 of the manifest, 64 hex digits."""
+    weights: tuple[str, ...]
+    adapters: tuple[str, ...] = ()
+    projectors: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    facts: ModelFacts = ModelFacts()
+    details: Mapping[str, object] = field(default_factory=dict[str, object])
+    """The `details` object of /api/ps."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """The options that belong to a loaded model, not to a request; None is 'not said by anyone'."""
+
+    num_ctx: int | None = None
+    num_batch: int | None = None
+    num_gpu: int = -1
+    main_gpu: int | None = None
+    use_mmap: bool | None = None
+    num_thread: int = 0
+    draft_num_predict: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseRequest:
+    """One request's wish to use a model."""
+
+    model: ModelRef
+    options: LoadOptions = LoadOptions()
+    keep_alive: float | None = None
+    """Seconds the model stays after its last request; FOREVER; None keeps what it has (or the default)."""
+    shift: bool | None = None
+    """Whether a full context may slide; None: as the model's family bears it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The operator's settings that the scheduler obeys; read once at start."""
+
+    keep_alive: float = 300.0
+    load_timeout: float = 300.0
+    """Seconds without a sign of life after which a load is given up; 0 or less: never."""
+    max_queue: int = 512
+    max_loaded: int = 0
+    """0: three for each GPU, three on a machine without."""
+    num_parallel: int = 0
+    """0: chosen for each model (4, 2 or 1)."""
+    context_length: int = 0
+    """Default num_ctx; 0: by the memory of the GPUs."""
+    flash_attention: bool | None = None
+    kv_cache_type: str = "f16"
+    gpu_overhead: int = 0
+    """Bytes left free on every GPU."""
+    spread: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A row of /api/ps."""
+
+    model: ModelRef
+    size: int
+    """Bytes on all devices and the host."""
+    size_vram: int
+    context_length: int
+    expires_at: float | None
+    """Unix time; None: never."""
+    parallel: int = 1
+    """Requests it serves side by side."""
+    pid: int | None = None
+    reduced: tuple[str, ...] = ()
+    """What was given up to make the model fit, in words."""

@@ -1,0 +1,107 @@
+"""The reading end: a thread that takes frames from the daemon as they come.
+
+What needs only the vocabulary is answered or prepared here, beside a running decode; the rest goes to the loop's
+inbox. When the daemon closes the pipe, or dies, the process ends at once.
+"""
+
+import os
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Final, TypeAlias
+
+from scheduler import frames
+from scheduler.runner import embed
+from scheduler.runner.embed import EmbedError, EmbedJob
+from scheduler.runner.limits import PromptTooLong, fit_prompt
+from scheduler.runner.loaded import LoadedModel
+from scheduler.runner.sequence import Job
+
+Work: TypeAlias = Job | EmbedJob | frames.Cancel
+_CHUNK: Final = 1 << 16
+
+
+class UnsupportedInput(Exception):
+    """The model does not take this kind of input. The client's fault."""
+
+
+class Intake:
+    """Reads commands from a file descriptor."""
+
+    def __init__(self, descriptor: int, answer: Callable[[frames.Frame], None]) -> None:
+        self._descriptor = descriptor
+        self._answer = answer
+        self._loads: SimpleQueue[frames.Load] = SimpleQueue()
+        self._model: LoadedModel | None = None
+        self.inbox: SimpleQueue[Work] = SimpleQueue()
+
+    def start(self) -> None:
+        """Begin to read."""
+        threading.Thread(target=self._read, name="intake", daemon=True).start()
+
+    def load(self) -> frames.Load:
+        """Wait for the first frame."""
+        return self._loads.get()
+
+    def serve(self, model: LoadedModel) -> None:
+        """From now on requests can be answered."""
+        self._model = model
+
+    def _read(self) -> None:
+        reader = frames.command_reader()
+        while data := os.read(self._descriptor, _CHUNK):
+            for frame in reader.feed(data):
+                self._take(frame)
+        os._exit(0)  # nobody is left to answer, and native code may be anywhere: no destructors
+
+    def _take(self, frame: frames.Command) -> None:
+        if isinstance(frame, frames.Load):
+            self._loads.put(frame)
+            return
+        if isinstance(frame, frames.Cancel):
+            self.inbox.put(frame)
+            return
+        try:
+            if self._model is None:
+                raise RuntimeError("the model is not loaded yet")
+            self._prepare(frame, self._model)
+        except (PromptTooLong, EmbedError, UnsupportedInput) as error:
+            self._answer(frames.Failed(frame.id, str(error), 400))
+        except Exception as error:  # whatever is wrong with one request must not end the others
+            self._answer(frames.Failed(frame.id, f"failed to process inputs: {error}"))
+
+    def _prepare(
+        self, frame: frames.Generate | frames.Embed | frames.Tokenize | frames.Detokenize, model: LoadedModel
+    ) -> None:
+        vocabulary = model.vocabulary
+        if isinstance(frame, frames.Tokenize):
+            tokens = [vocabulary.tokenize(text, add_special=frame.add_special) for text in frame.texts]
+            self._answer(frames.Tokens(frame.id, list(map(len, tokens)), [] if frame.count_only else tokens))
+        elif isinstance(frame, frames.Detokenize):
+            self._answer(frames.Text(frame.id, vocabulary.detokenize(frame.tokens)))
+        elif isinstance(frame, frames.Embed):
+            batch = model.context.physical_batch if model.embedding else model.num_ctx
+            self.inbox.put(embed.prepare(frame, vocabulary, limit=model.num_ctx, batch=batch))
+        else:
+            self.inbox.put(_generation(frame, model))
+
+
+def _generation(frame: frames.Generate, model: LoadedModel) -> Job:
+    if model.embedding:
+        raise ValueError("this model turns text into vectors and does not generate")
+    if frame.images:
+        raise UnsupportedInput(
+            "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+        )
+    tokens = model.vocabulary.prompt_tokens(frame.prompt)
+    if not tokens:
+        raise ValueError("no input provided")
+    fit = fit_prompt(
+        tokens,
+        model.num_ctx,
+        num_keep=frame.num_keep,
+        adds_bos=model.vocabulary.add_bos,
+        truncate=frame.truncate,
+        shift=frame.shift and model.context.can_shift,
+    )
+    return Job(frame, fit)

@@ -1,0 +1,148 @@
+"""An answer as it grows: the runner's text, cut by the parser into content, thinking and tool calls."""
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from scheduler import frames
+from scheduler.lease import Lease
+from scheduler.ports import GenerateFields
+from server.messages import ToolCall
+from server.parse import OutputParser, Parsed
+
+
+@dataclass(slots=True)
+class Piece:
+    """A bit of the answer; streams send one line for each."""
+
+    content: str = ""
+    thinking: str = ""
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    logprobs: list[frames.Logprob] = field(default_factory=list[frames.Logprob])
+
+    def __bool__(self) -> bool:
+        return bool(self.content or self.thinking or self.calls or self.logprobs)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How an answer ended; durations in nanoseconds."""
+
+    reason: str
+    load_duration: int
+    prompt_tokens: int
+    cached_tokens: int
+    prompt_duration: int
+    eval_tokens: int
+    eval_duration: int
+    truncated_tokens: int = 0
+    context: list[int] | None = None
+    calls: list[ToolCall] = field(default_factory=list[ToolCall])
+    """Calls that a parser delivers only at the end."""
+
+
+@dataclass(slots=True)
+class Plan:
+    """Everything an answer needs beside its lease."""
+
+    fields: GenerateFields
+    parser: OutputParser
+    load_duration: int
+    constraint: frames.Constraint | None = None
+    """To be applied once thinking is over; None when there is none, or it holds from the first token."""
+    truncated_messages: int = 0
+
+
+class Answer:
+    """Iterate it for lists of pieces; afterwards `outcome` tells how it ended.
+
+    Iterating raises `RunnerFailed` and `RunnerDied`. `close()` gives everything back at any moment.
+    """
+
+    def __init__(self, lease: Lease, plan: Plan) -> None:
+        self._lease = lease
+        self._plan = plan
+        self._pieces = self._run()
+        self.outcome: Outcome | None = None
+
+    def __aiter__(self) -> AsyncIterator[list[Piece]]:
+        return self._pieces
+
+    async def __anext__(self) -> list[Piece]:
+        return await anext(self._pieces)
+
+    def close(self) -> None:
+        """Stop generating and let go of the model. Idempotent."""
+        self._lease.release()
+
+    async def _run(self) -> AsyncIterator[list[Piece]]:
+        try:
+            async for pieces in self._constrained() if self._plan.constraint else self._plain(self._plan.fields):
+                yield pieces
+        finally:
+            self.close()
+
+    async def _plain(self, fields: GenerateFields) -> AsyncIterator[list[Piece]]:
+        """One pass."""
+        parser = self._plan.parser
+        async for chunk in self._lease.generate(**fields):
+            pieces = [_piece(parser.feed(delta.text), delta.logprobs) for delta in chunk.deltas]
+            if chunk.done is not None:
+                rest = _piece(parser.finish(), [])
+                late, rest.calls = rest.calls, []
+                pieces.append(rest)
+                self.outcome = self._outcome(chunk.done, late)
+            if pieces := [piece for piece in pieces if piece]:
+                yield pieces
+
+    async def _constrained(self) -> AsyncIterator[list[Piece]]:
+        """Think freely first; where the answer itself begins, begin it again under the constraint."""
+        fields, parser = self._plan.fields, self._plan.parser
+        said = ""
+        async with aclosing(self._lease.generate(**fields)) as generation:
+            async for chunk in generation:
+                for delta in chunk.deltas:
+                    parsed = parser.feed(delta.text)
+                    if parsed.thinking:
+                        yield [Piece(thinking=parsed.thinking, logprobs=delta.logprobs)]
+                    if parsed.content:
+                        said += delta.text[: len(delta.text) - len(parsed.content)]
+                        break
+                    said += delta.text
+                else:
+                    if chunk.done is not None:
+                        self.outcome = self._outcome(chunk.done, [])
+                        return
+                    continue
+                break
+        again: GenerateFields = {**fields, "prompt": fields["prompt"] + said, "constraint": self._plan.constraint}
+        async for chunk in self._lease.generate(**again):
+            pieces = [Piece(content=delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]
+            if chunk.done is not None:
+                self.outcome = self._outcome(chunk.done, [])
+            if pieces := [piece for piece in pieces if piece]:
+                yield pieces
+
+    def _outcome(self, done: frames.Done, calls: list[ToolCall]) -> Outcome:
+        return Outcome(
+            reason=done.reason,
+            load_duration=self._plan.load_duration,
+            prompt_tokens=done.prompt_tokens,
+            cached_tokens=done.cached_tokens,
+            prompt_duration=done.prompt_ns,
+            eval_tokens=done.eval_tokens,
+            eval_duration=done.eval_ns,
+            truncated_tokens=done.truncated_tokens,
+            context=done.context,
+            calls=calls,
+        )
+
+
+def _piece(parsed: Parsed, logprobs: list[frames.Logprob]) -> Piece:
+    return Piece(parsed.content, parsed.thinking, list(parsed.calls), logprobs)
+
+
+def clock() -> int:
+    """Nanoseconds for durations."""
+    return time.perf_counter_ns()

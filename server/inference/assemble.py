@@ -1,0 +1,228 @@
+"""From a request to the prompt its model reads, within the context."""
+
+import asyncio
+import base64
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any, Final, Protocol
+
+from modelstore.capabilities import CHAT_TEMPLATE_KEY, TemplateMode
+from modelstore.model import StoredModel
+from modelstore.quoting import quote
+from modelstore.template import DEFAULT_TEXT, Template, TemplateError
+from scheduler.lease import Lease
+from server.errors import ApiError
+from server.inference.request import ChatRequest, CompletionRequest, Think
+from server.messages import Message, Tool, ToolCall
+from server.parse import OutputParser, parsers_for
+from server.prompt import JinjaPrompt, PromptError, conversation, gotemplate, images
+from server.prompt.truncate import fit
+
+_FORGETS_THINKING: Final = ("qwen3", "deepseek-r1")
+_PARSED: Final = 64
+_LARGE: Final = 1 << 14
+"""Characters of a conversation from which on rendering is worth a thread."""
+
+
+@dataclass(slots=True)
+class Prompt:
+    """What the model will read, and how its answer is to be read."""
+
+    text: str
+    parser: OutputParser = field(default_factory=OutputParser)
+    images: list[bytes] = field(default_factory=list[bytes])
+    image_count: int = 0
+    """As the debug answer counts."""
+    dropped: int = 0
+    """Messages left out to make it fit."""
+    whole: bool = False
+    """Too long, it is refused instead of cut: so the reference treats chats in the GGUF's own template."""
+
+
+class Renderer(Protocol):
+    """One of the ways from messages to a prompt."""
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think | None) -> str:
+        """Raises `ApiError`."""
+        ...
+
+    def mark(self, messages: Sequence[Message]) -> list[Message]:
+        """Put the marks of images into the contents."""
+        ...
+
+
+class GoRenderer:
+    """A Go template."""
+
+    def __init__(self, template: Template) -> None:
+        self.template = template
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think | None) -> str:
+        try:
+            return gotemplate.render(self.template, messages, tools=tools, think=think)
+        except TemplateError as error:
+            raise ApiError(500, str(error)) from error
+
+    def fill_in(self, prompt: str, suffix: str, think: Think | None) -> str:
+        """The prompt for what belongs between two texts. Raises `ApiError`."""
+        try:
+            return gotemplate.render(self.template, (), think=think, prompt=prompt, suffix=suffix)
+        except TemplateError as error:
+            raise ApiError(500, str(error)) from error
+
+    def mark(self, messages: Sequence[Message]) -> list[Message]:
+        return images.place(messages)
+
+
+class JinjaRenderer:
+    """The GGUF's own chat template; ChatML without one."""
+
+    def __init__(self, text: str, lease: Lease, *, chat: bool) -> None:
+        info = lease.info
+        try:
+            self._prompt = JinjaPrompt(text, info.bos, info.eos, add_bos=info.add_bos)
+        except PromptError as error:
+            raise _refused(error) from error
+        self._chat = chat
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think | None) -> str:
+        try:
+            return self._prompt.render(messages, tools, think)
+        except PromptError as error:
+            raise _refused(error) from error
+
+    def mark(self, messages: Sequence[Message]) -> list[Message]:
+        return images.append(messages) if self._chat else images.place(messages)
+
+
+def _refused(error: PromptError) -> ApiError:
+    return ApiError(getattr(error, "status", 500), str(error))
+
+
+async def assemble(model: StoredModel, request: ChatRequest | CompletionRequest, lease: Lease) -> Prompt:
+    """The prompt of a request. Raises `ApiError`, `RunnerDied`."""
+    if isinstance(request, ChatRequest):
+        prompt = await _chat(model, request, lease)
+    else:
+        prompt = await _completion(model, request, lease)
+        if request.context:
+            prompt.text = await lease.detokenize(request.context) + prompt.text
+    prompt.parser = _parser(model, request, prompt.text)
+    return prompt
+
+
+async def _chat(model: StoredModel, request: ChatRequest, lease: Lease) -> Prompt:
+    messages = conversation.for_chat(request.messages, history(model), model.system)
+    if model.config.model_family in _FORGETS_THINKING or model.name.model in _FORGETS_THINKING:
+        messages = conversation.without_old_thinking(messages)
+    renderer = renderer_of(model, lease, chat=True)
+    prompt = await _render(renderer, messages, request, lease, model)
+    prompt.whole = isinstance(renderer, JinjaRenderer)
+    return prompt
+
+
+async def _completion(model: StoredModel, request: CompletionRequest, lease: Lease) -> Prompt:
+    if request.raw:
+        return Prompt(request.prompt, images=request.images, image_count=len(request.images))
+    if request.suffix:
+        renderer = GoRenderer(parsed_template(request.template or model.template or DEFAULT_TEXT))
+        return Prompt(renderer.fill_in(request.prompt, request.suffix, request.think))
+    return await _templated(model, request, lease)
+
+
+async def _templated(model: StoredModel, request: CompletionRequest, lease: Lease) -> Prompt:
+    past = history(model) if request.context is None else None
+    system = request.system or model.system
+    messages = conversation.for_generate(request.prompt, request.images, system, past)
+    if request.template:
+        text = GoRenderer(parsed_template(request.template)).render(messages, (), request.think)
+        return Prompt(text, images=request.images, image_count=len(request.images))
+    return await _render(renderer_of(model, lease, chat=False), messages, request, lease, model)
+
+
+async def _render(
+    renderer: Renderer,
+    messages: list[Message],
+    request: ChatRequest | CompletionRequest,
+    lease: Lease,
+    model: StoredModel,
+) -> Prompt:
+    """Drop what does not fit, place the images, render."""
+    tools = request.tools if isinstance(request, ChatRequest) else ()
+    large = sum(len(message.content) for message in messages) > _LARGE
+
+    async def render(kept: Sequence[Message]) -> str:
+        marked = renderer.mark(kept)
+        if large:
+            return await asyncio.to_thread(renderer.render, marked, tools, request.think)
+        return renderer.render(marked, tools, request.think)
+
+    async def count(text: str) -> int:
+        return (await lease.count([text]))[0]
+
+    kept = messages
+    if request.truncate:
+        has_projector = bool(model.projectors)
+        limit = lease.info.num_ctx
+        kept = await fit(messages, limit=limit, render=render, count=count, has_projector=has_projector)
+    return Prompt(
+        await render(kept),
+        images=images.collect(kept),
+        image_count=images.total(kept),
+        dropped=len(messages) - len(kept),
+    )
+
+
+def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt: str) -> OutputParser:
+    """How the answer to the prompt is to be read."""
+    mode = model.template_mode
+    if mode is TemplateMode.JINJA:
+        if isinstance(request, CompletionRequest):
+            return OutputParser()  # the reference leaves the thinking of a completion in its text
+        return parsers_for(mode, chat_template(model), request.tools, request.think, prompt)
+    template = parsed_template(model.template) if model.template else None
+    return parsers_for(mode, template, request.tools if isinstance(request, ChatRequest) else (), request.think, prompt)
+
+
+def renderer_of(model: StoredModel, lease: Lease, *, chat: bool) -> Renderer:
+    """The way to a prompt that suits the model. Raises `ApiError` for one that this server does not have."""
+    mode = model.template_mode
+    if mode is TemplateMode.RENDERER and model.config.renderer:
+        raise ApiError(500, f"unknown renderer {quote(model.config.renderer)}")
+    if mode is TemplateMode.JINJA or (mode is TemplateMode.NONE and chat):
+        return JinjaRenderer(chat_template(model), lease, chat=chat)
+    return GoRenderer(parsed_template(model.template or DEFAULT_TEXT))
+
+
+def chat_template(model: StoredModel) -> str:
+    """The Jinja text in the weights; empty when there is none."""
+    text: Any = model.header.kv.get(CHAT_TEMPLATE_KEY, "") if model.header else ""
+    return text if isinstance(text, str) else ""
+
+
+@lru_cache(_PARSED)
+def parsed_template(text: str) -> Template:
+    """A Go template, parsed once. Raises `ApiError` 500 with the parser's words."""
+    try:
+        return Template.parse(text)
+    except TemplateError as error:
+        raise ApiError(500, str(error)) from error
+
+
+def history(model: StoredModel) -> list[Message]:
+    """The MESSAGE entries of the model."""
+    return [_message(stored) for stored in model.messages]
+
+
+def _message(stored: dict[str, Any]) -> Message:
+    calls = [call.get("function", {}) | {"id": call.get("id", "")} for call in stored.get("tool_calls") or ()]
+    return Message(
+        role=str(stored.get("role", "")).lower(),
+        content=stored.get("content", ""),
+        thinking=stored.get("thinking", ""),
+        images=[base64.b64decode(image) for image in stored.get("images") or ()],
+        tool_calls=[ToolCall(call.get("name", ""), call.get("arguments") or {}, call["id"]) for call in calls],
+        tool_name=stored.get("tool_name", ""),
+        tool_call_id=stored.get("tool_call_id", ""),
+    )

@@ -1,0 +1,117 @@
+"""The way from a request to the first token: find the model, check, lease, assemble the prompt."""
+
+import asyncio
+import json
+from dataclasses import dataclass
+from typing import Any, Final
+
+from modelstore.quoting import quote
+from scheduler.frames import Constraint
+from scheduler.lease import Lease
+from scheduler.ports import GenerateFields
+from scheduler.requests import LeaseRequest
+from server.errors import ApiError
+from server.inference import models, options
+from server.inference.answer import Answer, Plan, clock
+from server.inference.assemble import Prompt, assemble
+from server.inference.options import Options
+from server.inference.reference import key_of, refer
+from server.inference.request import ChatRequest, CompletionRequest
+from server.services import Services
+
+RAW_CONFLICT: Final = "raw mode does not support template, system, or context"
+
+
+@dataclass(frozen=True, slots=True)
+class Shortcut:
+    """There was nothing to say: the model was only loaded or unloaded."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """The prompt, because that is what was asked for."""
+
+    prompt: str
+    images: int
+
+
+async def begin(
+    services: Services, request: ChatRequest | CompletionRequest, started: int
+) -> Answer | Shortcut | Rendered:
+    """Everything up to generating; `started` is the clock when the request arrived.
+
+    Raises what `server.errors.describe` knows. Whoever gets an `Answer` must close it.
+    """
+    model = await asyncio.to_thread(models.find, services.store, request.model)
+    empty = is_empty(request)
+    if empty and request.keep_alive == 0:
+        services.scheduler.expire(key_of(model))
+        return Shortcut("unload")
+    if isinstance(request, CompletionRequest) and request.raw:
+        _check_raw(request)
+    models.decide_thinking(model, request)
+    models.check_capabilities(model, request)
+    chosen = options.resolve(model.params, request.options)
+    reference = await asyncio.to_thread(refer, model)
+    shift = request.shift if request.shift is not None else "deepseek2" not in reference.families
+    lease = await services.scheduler.lease(LeaseRequest(reference, chosen.load, request.keep_alive, shift))
+    try:
+        loaded = clock() - started
+        if empty:
+            lease.release()
+            return Shortcut("load")
+        prompt = await assemble(model, request, lease)
+        if request.render_only:
+            lease.release()
+            return Rendered(prompt.text, prompt.image_count)
+        return _answer(lease, request, prompt, chosen, loaded)
+    except BaseException:
+        lease.release()
+        raise
+
+
+def is_empty(request: ChatRequest | CompletionRequest) -> bool:
+    """Whether there is nothing to continue: the request is about loading."""
+    return not (request.messages if isinstance(request, ChatRequest) else request.prompt)
+
+
+def _check_raw(request: CompletionRequest) -> None:
+    if request.template or request.system or request.context:
+        raise ApiError(400, RAW_CONFLICT)
+
+
+def _answer(
+    lease: Lease, request: ChatRequest | CompletionRequest, prompt: Prompt, chosen: Options, loaded: int
+) -> Answer:
+    constraint = constraint_of(request.format)
+    later = constraint is not None and prompt.parser.splits_thinking and isinstance(request, ChatRequest)
+    fields: GenerateFields = {
+        "prompt": prompt.text,
+        "sampling": chosen.sampling,
+        "num_predict": chosen.num_predict,
+        "num_keep": chosen.num_keep,
+        "stop": list(chosen.stop),
+        "shift": lease.shift,
+        "truncate": request.truncate and not prompt.whole,
+        "logprobs": request.logprobs,
+        "constraint": None if later else constraint,
+        "images": prompt.images,
+        "preserved": prompt.parser.preserved,
+        "want_context": isinstance(request, CompletionRequest) and not request.raw,
+    }
+    return Answer(lease, Plan(fields, prompt.parser, loaded, constraint if later else None, prompt.dropped))
+
+
+def constraint_of(format: str) -> Constraint | None:
+    """What the JSON text of `format` demands. Raises `ApiError` 500 for anything but "json" or a schema."""
+    text = format.strip()
+    if text in ("", "null", '""'):
+        return None
+    value: Any = json.loads(text)
+    if value == "json":
+        return Constraint("json_schema", '{"type":"object"}')
+    if isinstance(value, dict):
+        return Constraint("json_schema", text)
+    raise ApiError(500, f'invalid format: {quote(text)}; expected "json" or a valid JSON Schema object')

@@ -1,0 +1,77 @@
+"""A stored model as the scheduler sees it."""
+
+from pathlib import Path
+from typing import Any, Final
+
+from modelstore.model import StoredModel
+from scheduler.requests import ModelFacts, ModelRef
+from server.details import details
+
+POOLING_KEY: Final = "pooling_type"
+
+
+def refer(model: StoredModel) -> ModelRef:
+    """Files, name and facts. Reads the header of the weights the first time: call it from a thread."""
+    weights = tuple(map(str, model.weights))
+    return ModelRef(
+        key=key_of(model),
+        name=model.name.short,
+        digest=model.digest,
+        weights=weights,
+        adapters=tuple(map(str, model.adapters)),
+        projectors=tuple(map(str, model.projectors)),
+        families=tuple(model.config.model_families or ()),
+        facts=facts(model),
+        details=details(model, parent=False),
+    )
+
+
+def key_of(model: StoredModel) -> str:
+    """Identity of the loaded model: tags with the same weights share one."""
+    weights = model.weights
+    return str(weights[0]) if weights else f"digest:{model.digest}"
+
+
+def facts(model: StoredModel) -> ModelFacts:
+    """What the header says about memory and limits; only file sizes where it cannot be read."""
+    size = sum(map(_size, model.weights))
+    projector = sum(map(_size, model.projectors))
+    header = model.header
+    if header is None:
+        return ModelFacts(weights_bytes=size, projector_bytes=projector)
+    architecture = str(header.kv.get("general.architecture", ""))
+
+    def number(key: str) -> int:
+        return _whole(header.kv.get(f"{architecture}.{key}"))
+
+    heads, width = number("attention.head_count"), number("embedding_length")
+    head_size = width // heads if heads else 0
+    return ModelFacts(
+        architecture=architecture,
+        block_count=number("block_count"),
+        context_length=number("context_length"),
+        embedding_length=width,
+        head_count=heads,
+        head_count_kv=number("attention.head_count_kv") or heads,
+        key_length=number("attention.key_length") or head_size,
+        value_length=number("attention.value_length") or head_size,
+        sliding_window=number("attention.sliding_window"),
+        vocab_size=getattr(header.kv.get("tokenizer.ggml.tokens"), "count", 0),
+        weights_bytes=size,
+        projector_bytes=projector,
+        embedding=f"{architecture}.{POOLING_KEY}" in header.kv,
+    )
+
+
+def _whole(value: Any) -> int:
+    """A count; the largest of a list by layer that is short enough to have been read."""
+    if isinstance(value, (list, tuple)):
+        return max((_whole(item) for item in value), default=0)  # pyright: ignore[reportUnknownVariableType]
+    return int(value) if isinstance(value, int | float) else 0
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0

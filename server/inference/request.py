@@ -1,0 +1,49 @@
+"""What a dialect asks for, whichever words it uses."""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
+
+from server.messages import Message, Tool
+
+Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
+
+
+@dataclass(slots=True, kw_only=True)
+class TextRequest:
+    """A wish for text: a conversation to continue, or a prompt to complete."""
+
+    model: str
+    """As sent; answers repeat it to the letter."""
+    format: str = ""
+    """JSON text: `"json"`, a JSON Schema, or empty."""
+    keep_alive: float | None = None
+    options: dict[str, Any] = field(default_factory=dict[str, Any])
+    think: Think | None = None
+    truncate: bool = True
+    shift: bool | None = None
+    logprobs: int | None = None
+    """None: none; n: with the n best alternatives."""
+    render_only: bool = False
+    """Return the prompt instead of an answer."""
+
+
+@dataclass(slots=True, kw_only=True)
+class ChatRequest(TextRequest):
+    """Continue a conversation."""
+
+    messages: list[Message] = field(default_factory=list[Message])
+    tools: list[Tool] = field(default_factory=list[Tool])
+
+
+@dataclass(slots=True, kw_only=True)
+class CompletionRequest(TextRequest):
+    """Complete a prompt, wrapped in the model's template unless `raw`."""
+
+    prompt: str = ""
+    suffix: str = ""
+    system: str = ""
+    template: str = ""
+    context: list[int] | None = None
+    """Tokens of an earlier exchange to put in front; an empty list counts as given."""
+    raw: bool = False
+    images: list[bytes] = field(default_factory=list[bytes])

@@ -1,0 +1,16 @@
+"""A model's text → content, thinking, tool calls. Incremental: pieces of any size add up to the same.
+
+parsers_for(mode, template, tools, think, prompt) → OutputParser      what a route uses
+OutputParser.feed(text) → Parsed(content, thinking, calls); .finish() → Parsed; .preserved
+ThinkingParser(opening, closing)        tags around reasoning at the beginning
+ToolCallParser(tag, names)              calls behind a tag inferred from a Go template
+BlockParser(names)                      <tool_call> blocks of chat templates in GGUFs
+"""
+
+from server.parse.blocks import BlockParser
+from server.parse.output import OutputParser, parsers_for
+from server.parse.parsed import Parsed, Parser
+from server.parse.thinking import ThinkingParser
+from server.parse.tools import ToolCallParser
+
+__all__ = ["BlockParser", "OutputParser", "Parsed", "Parser", "ThinkingParser", "ToolCallParser", "parsers_for"]

@@ -1,0 +1,82 @@
+"""Finds JSON objects in a growing text without reading any of it twice."""
+
+import json
+import re
+from typing import Any, Final, NoReturn
+
+_PLAIN: Final = re.compile(r'[{}"]')
+_QUOTED: Final = re.compile(r'["\\]')
+
+
+class ObjectScanner:
+    """Outermost balanced `{…}` of a text. Quotes and backslashes are respected, also outside braces; a stray `}` is not
+    counted. `next_object` goes on where it stopped; the text may only grow between calls."""
+
+    def __init__(self, start: int = 0) -> None:
+        self._pos = start
+        self._depth = 0
+        self._start = 0
+        self._quoted = False
+
+    def next_object(self, text: str) -> tuple[int, int] | None:
+        """Start and end of the next complete one; None until more text comes."""
+        while found := (_QUOTED if self._quoted else _PLAIN).search(text, self._pos):
+            char = found[0]
+            if char == "\\" and found.end() == len(text):
+                self._pos = found.start()  # the escaped character is still to come
+                return None
+            self._pos = found.end() + (char == "\\")
+            if char == '"':
+                self._quoted = not self._quoted
+            elif char == "{":
+                self._depth += 1
+                if self._depth == 1:
+                    self._start = found.start()
+            elif char == "}" and self._depth:
+                self._depth -= 1
+                if not self._depth:
+                    return self._start, found.end()
+        self._pos = len(text)
+        return None
+
+
+class BracketScanner:
+    """The end of the bracketed text that begins a text: `{…}` or `[…]`, quotes and backslashes respected."""
+
+    def __init__(self, opening: str) -> None:
+        closing = {"{": "}", "[": "]"}[opening]
+        self._plain = re.compile(f'["{re.escape(opening + closing)}]')
+        self._opening = opening
+        self._pos = 0
+        self._depth = 0
+        self._quoted = False
+
+    def end(self, text: str) -> int | None:
+        """Just behind the closing bracket, or None until it has come."""
+        while found := (_QUOTED if self._quoted else self._plain).search(text, self._pos):
+            char = found[0]
+            if char == "\\" and found.end() == len(text):
+                self._pos = found.start()
+                return None
+            self._pos = found.end() + (char == "\\")
+            if char == '"':
+                self._quoted = not self._quoted
+            elif char != "\\":
+                self._depth += 1 if char == self._opening else -1
+                if not self._depth:
+                    return found.end()
+        self._pos = len(text)
+        return None
+
+
+def load_object(text: str) -> dict[str, Any] | None:
+    """The JSON object, its keys in the order written; None if it is none."""
+    try:
+        value: Any = json.loads(text, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]  # keys are strings
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

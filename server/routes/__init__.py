@@ -1,0 +1,19 @@
+"""All endpoints, by what they are about."""
+
+from typing import Final
+
+from server.paths import Endpoint
+from server.routes import blobs, chat, cloud, create, embed, generate, health, models, ps, transfer
+
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (
+    *health.ENDPOINTS,
+    *generate.ENDPOINTS,
+    *chat.ENDPOINTS,
+    *embed.ENDPOINTS,
+    *models.ENDPOINTS,
+    *ps.ENDPOINTS,
+    *create.ENDPOINTS,
+    *blobs.ENDPOINTS,
+    *transfer.ENDPOINTS,
+    *cloud.ENDPOINTS,
+)

@@ -1,0 +1,104 @@
+"""`/api/embed`, and `/api/embeddings` as it was before."""
+
+import asyncio
+from typing import Any, Final
+
+import orjson
+from starlette.requests import Request
+from starlette.responses import Response
+
+from modelstore.model import StoredModel
+from scheduler.errors import RunnerFailed
+from scheduler.frames import Embedded
+from scheduler.lease import Lease
+from scheduler.requests import LeaseRequest
+from server import jsonout
+from server.bodies import read, unless_gone
+from server.errors import ApiError
+from server.inference import models, options
+from server.inference.answer import clock
+from server.inference.reference import refer
+from server.paths import Endpoint
+from server.responses import JsonResponse
+from server.schema import native
+from server.services import Services, services_of
+
+
+async def embed(request: Request) -> Response:
+    """Vectors of one or several texts, normalised."""
+    body = await read(request, native.EMBED)
+    inputs = _inputs(body.input)
+    return await unless_gone(request, _embed(services_of(request), body, inputs))
+
+
+async def _embed(services: Services, body: native.EmbedRequest, inputs: list[str]) -> Response:
+    started = clock()
+    async with await _lease(services, body) as lease:
+        loaded = clock()
+        if not inputs:
+            return JsonResponse({"model": body.model, "embeddings": []})
+        found = await lease.embed(inputs, truncate=body.truncate is not False, dimensions=body.dimensions)
+    reply: dict[str, Any] = {
+        "model": body.model,
+        "embeddings": [orjson.Fragment(vector) for vector in found.vectors],
+        **jsonout.omit_empty(
+            total_duration=clock() - started, load_duration=loaded - started, prompt_eval_count=found.prompt_tokens
+        ),
+    }
+    return JsonResponse(reply)
+
+
+def _inputs(value: Any) -> list[str]:
+    """The texts; none for nothing to embed. Raises `ApiError` for anything else."""
+    if value is None or value == "" or value == []:
+        return []
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):  # pyright: ignore[reportUnknownVariableType]
+        return value  # pyright: ignore[reportUnknownVariableType]
+    raise ApiError(400, "invalid input type")
+
+
+async def embeddings(request: Request) -> Response:
+    """The vector of one text, as the model gives it."""
+    body = await read(request, native.EMBEDDINGS)
+    if not body.model.strip():
+        raise ApiError(400, "model is required")
+    return await unless_gone(request, _embeddings(services_of(request), body))
+
+
+async def _embeddings(services: Services, body: native.EmbeddingsRequest) -> Response:
+    async with await _lease(services, body) as lease:
+        if not body.prompt:
+            return JsonResponse({"embedding": []})
+        found = await _one_vector(lease, body.prompt)
+    return JsonResponse({"embedding": orjson.Fragment(found.vectors[0])})
+
+
+async def _one_vector(lease: Lease, text: str) -> Embedded:
+    """Every failure of the engine is a 500 here."""
+    try:
+        return await lease.embed([text], truncate=False, normalize=False, encoding="json64")
+    except RunnerFailed as error:
+        raise ApiError(500, error.message.strip()) from error
+
+
+async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest) -> Lease:
+    model = await asyncio.to_thread(_find, services, body)
+    chosen = options.resolve(model.params, body.options)
+    reference = await asyncio.to_thread(refer, model)
+    return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))
+
+
+def _find(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest) -> StoredModel:
+    """Here a missing model is reported in other words, and the older endpoint minds the case of the name."""
+    name = models.named(body.model)
+    if isinstance(body, native.EmbedRequest):
+        name = services.store.catalog.resolve(name)
+    return models.installed(services.store, name, f'model "{body.model}" not found, try pulling it first')
+
+
+ENDPOINTS: Final = (
+    Endpoint("/api/embed", embed, ("POST",)),
+    Endpoint("/api/embeddings", embeddings, ("POST",)),
+)

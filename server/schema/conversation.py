@@ -1,0 +1,142 @@
+"""Messages and tools of the native API, read into the types of `server.messages`."""
+
+from typing import Any, Final
+
+from server.gojson.types import ANY, IMAGE, INT, STRING, Custom, ListOf, MapOf, Object
+from server.gojson.walk import DecodeError, Walk
+from server.messages import Message, Parameters, Property, Tool, ToolCall
+
+_NOT_AN_OBJECT: Final = "Value looks like object, but can't find closing '}' symbol"
+
+
+class _FreeObject:
+    """An object of any members in their order, as tool-call arguments are; null is an empty one."""
+
+    go = "map[string]interface {}"
+    takes_null = True
+
+    def decode(self, value: Any, walk: Walk) -> dict[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise DecodeError(_NOT_AN_OBJECT)
+        return ANY.decode(value, walk)
+
+    def zero(self) -> dict[str, Any]:
+        return {}
+
+
+class _Properties:
+    """The parameters of a tool by name, in their order."""
+
+    go = "api.ToolPropertiesMap"
+    takes_null = False
+
+    def decode(self, value: Any, walk: Walk) -> dict[str, Property]:
+        if not isinstance(value, dict):
+            raise DecodeError(_NOT_AN_OBJECT)
+        return MapOf(_PROPERTY).decode(value, walk)
+
+    def zero(self) -> dict[str, Property]:
+        return {}
+
+
+class _TypeNames:
+    """A type, or a list of types."""
+
+    go = "[]string"
+    takes_null = False
+
+    def decode(self, value: Any, walk: Walk) -> list[str]:
+        return [value] if isinstance(value, str) else ListOf(STRING).decode(value, walk)
+
+    def zero(self) -> list[str]:
+        return []
+
+
+_PROPERTY: Final = Object(
+    "ToolProperty",
+    Property,
+    {
+        "type": Custom(_TypeNames()),
+        "items": ANY,
+        "description": STRING,
+        "enum": ListOf(ANY),
+        "properties": Custom(_Properties()),
+        "required": ListOf(STRING),
+    },
+)
+_PROPERTY.add("anyOf", ListOf(_PROPERTY), "any_of")
+
+_PARAMETERS: Final = Object(
+    "ToolFunctionParameters",
+    Parameters,
+    {
+        "type": STRING,
+        "$defs": ANY,
+        "items": ANY,
+        "required": ListOf(STRING),
+        "properties": Custom(_Properties()),
+    },
+    names={"$defs": "defs"},
+)
+
+
+def _tool(type: str = "", items: Any = None, function: dict[str, Any] | None = None) -> Tool:
+    return Tool(type=type, items=items, **(function or {}))
+
+
+_TOOL: Final = Object(
+    "Tool",
+    _tool,
+    {
+        "type": STRING,
+        "items": ANY,
+        "function": Object(
+            "ToolFunction", dict[str, Any], {"name": STRING, "description": STRING, "parameters": _PARAMETERS}
+        ),
+    },
+)
+
+
+def _tool_call(id: str = "", function: dict[str, Any] | None = None) -> ToolCall:
+    return ToolCall(id=id, **(function or {}))
+
+
+_TOOL_CALL: Final = Object(
+    "ToolCall",
+    _tool_call,
+    {
+        "id": STRING,
+        "function": Object(
+            "ToolCallFunction",
+            dict[str, Any],
+            {"index": INT, "name": STRING, "arguments": Custom(_FreeObject(), takes_null=True)},
+        ),
+    },
+)
+
+
+def _message(**members: Any) -> Message:
+    message = Message(**members)
+    message.role = message.role.lower()
+    return message
+
+
+MESSAGE: Final = Custom(
+    Object(
+        "Alias",
+        _message,
+        {
+            "role": STRING,
+            "content": STRING,
+            "thinking": STRING,
+            "images": ListOf(IMAGE),
+            "tool_calls": ListOf(_TOOL_CALL),
+            "tool_name": STRING,
+            "tool_call_id": STRING,
+        },
+    )
+)
+MESSAGES: Final = ListOf(MESSAGE, go="[]api.Message")
+TOOLS: Final = ListOf(_TOOL, go="api.Tools")

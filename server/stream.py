@@ -1,0 +1,38 @@
+"""Answers that take a while: they end when the client goes."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from server.responses import NDJSON
+
+
+class LiveResponse(Response):
+    """A response sent piece by piece.
+
+    `close` is called when all is sent, when the client leaves, and when anything goes wrong; it must make `pieces` end.
+    """
+
+    def __init__(self, pieces: AsyncIterator[bytes], close: Callable[[], None], *, media_type: str = NDJSON) -> None:
+        super().__init__(media_type=media_type)
+        self._pieces = pieces
+        self._close = close
+        del self.headers["content-length"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        gone = asyncio.ensure_future(self._watch(receive))
+        try:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            async for piece in self._pieces:
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+            self._close()
+
+    async def _watch(self, receive: Receive) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        self._close()

@@ -1,0 +1,47 @@
+"""Recorded requests of the reference daemon, and its answers."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.integration.daemon import Daemon
+from tests.replay import kit
+from tests.replay.__main__ import attempt, checks
+
+KNOWN: dict[str, str] = json.loads((kit.HERE / "known.json").read_text())
+"""Vectors that differ, with the reason."""
+QUICK = ["blobs", "copy-delete", "show-tags-ps", "errors", "embed", "options"]
+REST = ["generate", "chat", "create", "tools", "thinking", "format", "render", "modelfile"]
+
+
+@pytest.fixture(scope="module")
+def server(daemon: Daemon) -> Any:
+    reference = kit.Server(daemon.base, kit.load("models"))
+    reference.setup()
+    return reference
+
+
+def differing(server: Any, area: str) -> dict[str, list[str]]:
+    return {vector["name"]: lines for vector, check in checks(area, server) if (lines := attempt(check))}
+
+
+def compare(server: Any, area: str) -> None:
+    found = differing(server, area)
+    expected = {name for name in KNOWN if name.startswith(f"{area}/")}
+    unknown = {name: lines for name, lines in found.items() if name not in expected}
+    assert not unknown, json.dumps(unknown, indent=1, ensure_ascii=False)
+    assert not expected - set(found), "these pass now: take them out of known.json"
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("area", QUICK)
+def test_area(server: Any, area: str) -> None:
+    compare(server, area)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("area", REST)
+def test_long_area(server: Any, area: str) -> None:
+    compare(server, area)

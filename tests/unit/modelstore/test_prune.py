@@ -1,0 +1,127 @@
+"""What start-up removes, and what it must not touch."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from modelstore.digest import Digest
+from modelstore.manifest import SYSTEM_TYPE, Layer, Manifest
+from modelstore.names import Name
+from modelstore.prune import GRACE, PARTIAL_LIFETIME, prune, rename_old_blobs
+from modelstore.store import Store
+
+NOW = 2_000_000_000.0
+OLD = NOW - GRACE - 1
+YOUNG = NOW - GRACE + 1
+
+
+def aged(path: Path, moment: float, content: bytes = b"") -> Path:
+    """A file that was last changed at that time."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    os.utime(path, (moment, moment))
+    return path
+
+
+def blob(store: Store, content: bytes, moment: float) -> Path:
+    return aged(store.blobs.path(Digest.of(content)), moment, content)
+
+
+def model(store: Store, name: str, content: bytes) -> Path:
+    """A model of one layer; its blob looks old."""
+    digest = store.blobs.put(content)
+    store.catalog.write(Name.parse(name), Manifest((Layer(SYSTEM_TYPE, digest, len(content)),)))
+    return blob(store, content, OLD)
+
+
+def run(store: Store) -> None:
+    prune(store.layout, store.catalog, store.blobs, NOW)
+
+
+def test_unneeded_blobs(store: Store) -> None:
+    """Gone is what no model needs, once it has not changed for an hour."""
+    needed, old, young = model(store, "m", b"needed"), blob(store, b"old", OLD), blob(store, b"young", YOUNG)
+    run(store)
+    assert (needed.exists(), old.exists(), young.exists()) == (True, False, True)
+
+
+def test_own_leftovers(store: Store) -> None:
+    """Our temporary files go after an hour, our unfinished downloads after a week."""
+    layout, digest = store.layout, Digest.of(b"x")
+    gone = [
+        aged(layout.temporary(layout.blobs), OLD),
+        aged(layout.temporary(layout.manifests / "h" / "n" / "m"), OLD),
+        aged(layout.work / "run" / "file", OLD),
+        aged(layout.partials / "junk", NOW - PARTIAL_LIFETIME - 1),
+    ]
+    os.utime(layout.work / "run", (OLD, OLD))
+    kept = [
+        aged(layout.temporary(layout.blobs), YOUNG),
+        aged(layout.work / "busy" / "sub" / "file", YOUNG),
+        aged(layout.partial(digest), NOW - PARTIAL_LIFETIME - 1),
+        aged(layout.journal(digest), NOW - PARTIAL_LIFETIME + 1),
+    ]
+    for directory in (layout.work / "busy" / "sub", layout.work / "busy"):
+        os.utime(directory, (OLD, OLD))
+    run(store)
+    assert [path for path in gone if path.exists()] == []
+    assert [path for path in kept if not path.exists()] == []
+    assert not (layout.work / "run").exists()
+
+
+def test_what_others_left(store: Store, tmp_path: Path) -> None:
+    """Unfinished files of other programs, links and directories are not ours to remove."""
+    base = store.blobs.path(Digest.of(b"x"))
+    (tmp_path / "target").write_bytes(b"x")
+    kept = [
+        aged(base.with_name(base.name + "-partial"), OLD),
+        aged(base.with_name(base.name + "-partial-0"), OLD),
+        aged(store.layout.blobs / "sha256-123", OLD),
+        aged(store.layout.blobs / "note.txt", OLD),
+    ]
+    base.symlink_to(tmp_path / "target")
+    os.utime(base, (OLD, OLD), follow_symlinks=False)
+    run(store)
+    assert [path for path in [*kept, base, tmp_path / "target"] if not path.exists()] == []
+
+
+def test_empty_directories(store: Store) -> None:
+    """They go, and full ones stay."""
+    model(store, "m", b"x")
+    empty = store.layout.manifests / "host" / "ns" / "model"
+    empty.mkdir(parents=True)
+    run(store)
+    assert not (store.layout.manifests / "host").exists()
+    assert store.layout.manifest(Name.parse("m")).exists()
+
+
+@pytest.mark.parametrize("kind", ["junk", "stray name"])
+def test_damaged_manifests_stop_everything(store: Store, caplog: pytest.LogCaptureFixture, kind: str) -> None:
+    """A manifest that cannot be read may need any blob."""
+    library = store.layout.manifests / "registry.ollama.ai" / "library"
+    aged(library / "bad" / ("latest" if kind == "junk" else ".DS_Store"), OLD, b"{")
+    old = blob(store, b"old", OLD)
+    run(store)
+    assert old.exists()
+    assert "corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear" in caplog.text
+
+
+def test_held_blobs(store: Store) -> None:
+    """Nothing that somebody works with is removed, however old it looks."""
+    old = blob(store, b"old", OLD)
+    with store.holding([Digest.of(b"old")]):
+        run(store)
+    assert old.exists()
+
+
+def test_blobs_of_old_versions(store: Store) -> None:
+    """Blobs with a colon in their name get today's name, and lose to one that is there."""
+    first, second = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+    aged(store.layout.blobs / first, OLD, b"1")
+    aged(store.layout.blobs / second, OLD, b"2")
+    aged(store.layout.blobs / second.replace(":", "-"), OLD, b"there")
+    rename_old_blobs(store.layout)
+    assert (store.layout.blobs / first.replace(":", "-")).read_bytes() == b"1"
+    assert (store.layout.blobs / second.replace(":", "-")).read_bytes() == b"there"
+    assert (store.layout.blobs / second).exists()

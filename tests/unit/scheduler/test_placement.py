@@ -1,0 +1,333 @@
+"""Where models go: the choice of GPUs, of layers, of width, and what the runner is told."""
+
+import dataclasses
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from scheduler.devices import Device, Host, Snapshot, Usage, account, available
+from scheduler.errors import InsufficientMemory
+from scheduler.estimate import estimate
+from scheduler.ladder import UNREDUCED, Ladder
+from scheduler.placement import Choice, Placement, Wish, choose_gpus, layers_that_fit, place
+from scheduler.plan import Evict, Refuse, Resident, Start, Survey, Target, decide, environment, load_frame
+from scheduler.requests import Limits, ModelFacts
+from scheduler.spec import default_context, resolve
+from tests.unit.scheduler.fakes import GB, cuda, wish
+
+GIB = 1 << 30
+BIG_HOST = Host(total=64 * GB, free=64 * GB, threads=8)
+
+LLAMA = ModelFacts(
+    architecture="llama",
+    block_count=32,
+    context_length=131072,
+    embedding_length=4096,
+    head_count=32,
+    head_count_kv=8,
+    vocab_size=128256,
+    weights_bytes=5 * GB,
+)
+
+
+def gpu(name: str, free: int, *, integrated: bool = False) -> Device:
+    """`CUDA0` with so many GB free."""
+    library = name.rstrip("0123456789")
+    return Device(name, library, name, 2 * free * GB, free * GB, integrated=integrated)  # pyright: ignore[reportArgumentType]
+
+
+# -- available and accounted memory -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("system", "gpus", "size", "limited"),
+    [
+        (80, [gpu("Metal0", 300, integrated=True)], 80, True),
+        (6, [gpu("Vulkan0", 12, integrated=True)], 6, True),
+        (6, [gpu("CUDA0", 12)], 12, False),
+        (6, [gpu("CUDA0", 12), gpu("Vulkan0", 10, integrated=True)], 18, True),
+        (20, [gpu("Metal0", 12, integrated=True)], 12, False),
+    ],
+)
+def test_available_memory(system: int, gpus: list[Device], size: int, limited: bool) -> None:
+    found = available(gpus, system * GB)
+    assert (found.size, found.limited_by_system) == (size * GB, limited)
+
+
+def test_unknown_system_memory_limits_nothing() -> None:
+    assert available([gpu("Metal0", 12, integrated=True)], None).size == 12 * GB
+
+
+def test_known_use_is_taken_off_what_lags_behind() -> None:
+    gpus = (cuda(900, 1000, id="a"), cuda(1900, 2000, id="b"), cuda(5, 10, id="c"))
+    seen = account(Snapshot(BIG_HOST, gpus), [Usage({"a": 50, "b": 50}), Usage({"a": 125, "b": 75})])
+    assert [one.free for one in seen.gpus] == [825, 1875, 5]
+
+
+def test_more_use_than_memory_leaves_none() -> None:
+    seen = account(Snapshot(Host(100, 50), (cuda(900, 1000),)), [Usage({"GPU-0": 2000}, host=1000)])
+    assert seen.gpus[0].free == 0
+    assert seen.host.free == 0
+
+
+@pytest.mark.parametrize(("total", "context"), [(80, 262144), (48, 262144), (24, 32768), (8, 4096), (0, 4096)])
+def test_the_default_context_follows_the_memory_of_all_gpus(total: int, context: int) -> None:
+    half = cuda(total * GIB // 2)
+    assert default_context((half, half), 0) == context
+
+
+def test_memory_set_aside_does_not_count_and_never_below_zero() -> None:
+    assert default_context((cuda(24 * GIB),), 2 * GIB) == 4096
+    assert default_context((cuda(24 * GIB), cuda(1 * GIB)), 1 * GIB) == 32768
+    assert default_context((cuda(24 * GIB), cuda(1)), 1 * GIB) == 32768
+
+
+# -- choice of GPUs -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gpus", "predicted", "options", "chosen", "main_gpu"),
+    [
+        (["CUDA0:10", "CUDA1:20"], 8, {}, ["CUDA1"], 0),
+        (["CUDA0:10", "ROCm0:20", "ROCm1:24"], 8, {"main_gpu": 1}, ["ROCm1"], 0),
+        (["Metal0:32i", "Metal1:16"], 12, {"system_free": 14 * GB}, ["Metal1"], 0),
+        (["Vulkan0:32i", "Vulkan1:10"], 8, {}, ["Vulkan1"], 0),
+        (["CUDA0:10", "CUDA1:20"], 8, {"spread": True}, ["CUDA0", "CUDA1"], None),
+        (["CUDA0:10", "CUDA1:18", "ROCm0:12"], 30, {}, ["CUDA0", "CUDA1"], None),
+        (["CUDA0:10", "CUDA1:20"], 8, {"main_gpu": 5}, ["CUDA0", "CUDA1"], 5),
+        (["CUDA0:10"], 8, {"main_gpu": 1}, ["CUDA0"], 1),
+        ([], 8, {}, [], None),
+    ],
+)
+def test_the_choice_of_gpus(
+    gpus: list[str], predicted: int, options: dict[str, object], chosen: list[str], main_gpu: int | None
+) -> None:
+    devices: list[Device] = []
+    for text in gpus:
+        name, _, size = text.partition(":")
+        devices.append(gpu(name, int(size.rstrip("i")), integrated=size.endswith("i")))
+    settings: dict[str, object] = {"main_gpu": None, "spread": False, "system_free": 64 * GB}
+    got = choose_gpus(devices, predicted * GB, **(settings | options))  # pyright: ignore[reportArgumentType]
+    assert got == Choice(tuple(one for one in devices if one.name in chosen), main_gpu)
+
+
+# -- layers -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("free", "layers", "count"),
+    [
+        ([], [50] * 3, 0),
+        ([256], [50] * 3, 3),
+        ([256], [100] * 4, 2),
+        ([128, 256], [50] * 3, 3),
+        ([128, 256], [256, 50, 50], 3),
+        ([128, 256], [256, 256, 50], 2),
+        ([128, 256], [100] * 4, 3),
+        ([0], [1], 0),
+    ],
+)
+def test_layers_are_counted_from_the_output_down(free: list[int], layers: list[int], count: int) -> None:
+    assert layers_that_fit(free, layers) == count
+
+
+@given(st.lists(st.integers(0, 50), max_size=4), st.lists(st.integers(1, 30), max_size=12))
+def test_layers_never_exceed_the_memory_and_more_memory_never_takes_fewer(free: list[int], layers: list[int]) -> None:
+    count = layers_that_fit(free, layers)
+    assert sum(layers[len(layers) - count :]) <= sum(free)
+    assert layers_that_fit([one + 30 for one in free], layers) >= count or not free
+
+
+# -- estimates ----------------------------------------------------------------------------------------------------
+
+
+def kv(facts: ModelFacts, num_ctx: int, parallel: int = 1, kv_type: str = "f16") -> int:
+    return estimate(facts, num_ctx=num_ctx, parallel=parallel, num_batch=512, kv_type=kv_type, flash_attention=None).kv
+
+
+def test_the_cache_holds_keys_and_values_of_every_block() -> None:
+    assert kv(LLAMA, 4096) == 32 * 4096 * 8 * 256 * 2
+    assert kv(LLAMA, 4000) == kv(LLAMA, 4096), "cells come in multiples of 256"
+    assert kv(LLAMA, 4096, parallel=4) == 4 * kv(LLAMA, 4096)
+    assert kv(LLAMA, 4096, kv_type="q8_0") * 32 == kv(LLAMA, 4096) * 17
+    assert kv(LLAMA, 4096, kv_type="f32") == 2 * kv(LLAMA, 4096)
+
+
+def test_head_sizes_of_the_header_count() -> None:
+    facts = dataclasses.replace(LLAMA, key_length=192, value_length=64)
+    assert kv(facts, 4096) == kv(LLAMA, 4096)
+
+
+def test_windowed_blocks_hold_a_window_for_each_sequence() -> None:
+    gemma = dataclasses.replace(LLAMA, architecture="gemma3", block_count=6, sliding_window=1024)
+    one = 8 * 256 * 2
+    assert kv(gemma, 32768, parallel=2) == one * (5 * (2 * 1024 + 512) + 65536)
+    assert kv(gemma, 256) == one * 6 * 256
+    oss = dataclasses.replace(LLAMA, architecture="gptoss", block_count=2)
+    assert kv(oss, 32768) == one * (4096 + 512 + 32768)
+
+
+def test_a_header_without_figures_predicts_its_file() -> None:
+    sizes = estimate(
+        ModelFacts(weights_bytes=7), num_ctx=4096, parallel=4, num_batch=512, kv_type="f16", flash_attention=None
+    )
+    assert (sizes.weights, sizes.kv, sizes.layers) == (7, 0, ())
+
+
+@given(st.integers(0, 80), st.integers(0, 10**10), st.integers(1, 300000), st.integers(1, 8))
+def test_layers_and_their_sum_agree(blocks: int, weights: int, num_ctx: int, parallel: int) -> None:
+    facts = dataclasses.replace(LLAMA, block_count=blocks, weights_bytes=weights)
+    sizes = estimate(facts, num_ctx=num_ctx, parallel=parallel, num_batch=512, kv_type="f16", flash_attention=None)
+    assert not sizes.layers or sum(sizes.layers) == sizes.weights + sizes.kv
+
+
+def test_without_flash_attention_scores_take_memory() -> None:
+    def graph(flash: bool | None) -> int:
+        return estimate(LLAMA, num_ctx=32768, parallel=1, num_batch=512, kv_type="f16", flash_attention=flash).graph
+
+    assert graph(False) > 8 * graph(None)
+
+
+# -- the placement ------------------------------------------------------------------------------------------------
+
+
+def placed(
+    *gpus: Device,
+    facts: ModelFacts = LLAMA,
+    host: Host = BIG_HOST,
+    limits: Limits | None = None,
+    ladder: Ladder = UNREDUCED,
+    platform: str = "linux",
+    **options: object,
+) -> Placement:
+    limits = limits or Limits()
+    request = wish("a", **options)
+    request = dataclasses.replace(request, model=dataclasses.replace(request.model, facts=facts))
+    tier = default_context(gpus, limits.gpu_overhead)
+    return place(Wish(facts, resolve(request, limits, tier), ladder), Snapshot(host, gpus, platform), limits)
+
+
+def test_the_widest_that_fits_is_taken_without_shrinking_the_context() -> None:
+    assert placed(cuda(24 * GB), num_ctx=4096).parallel == 4
+    narrow = placed(cuda(10 * GB), num_ctx=16384)
+    assert (narrow.parallel, narrow.num_ctx, narrow.whole) == (1, 16384, True)
+    two = placed(cuda(12 * GB), num_ctx=16384)
+    assert (two.parallel, two.num_ctx) == (2, 16384)
+
+
+def test_no_width_is_bought_with_layers() -> None:
+    placement = placed(cuda(6 * GB), num_ctx=4096)
+    assert placement.parallel == 1
+    assert not placement.whole
+    assert 0 < placement.gpu_layers < 33
+    assert placement.num_gpu == placement.gpu_layers
+    assert placement.usage.host > 0
+    assert sum(placement.usage.gpus.values()) <= 6 * GB
+
+
+def test_a_width_that_was_asked_for_stands() -> None:
+    assert placed(cuda(6 * GB), num_ctx=4096, limits=Limits(num_parallel=3)).parallel == 3
+
+
+def test_on_the_host_width_needs_room_to_spare() -> None:
+    assert placed(num_ctx=4096).parallel == 4
+    tight = placed(num_ctx=4096, host=Host(total=8 * GB, free=6 * GB))
+    assert (tight.parallel, tight.whole, tight.num_gpu, tight.use_mmap) == (1, True, 0, False)
+
+
+def test_all_layers_are_minus_one() -> None:
+    placement = placed(cuda(24 * GB), num_ctx=4096)
+    assert (placement.num_gpu, placement.gpu_layers) == (-1, 33)
+    assert placement.usage.host == 0
+
+
+def test_a_number_of_layers_that_was_asked_for_is_passed_on() -> None:
+    assert placed(cuda(24 * GB), num_gpu=10).num_gpu == 10
+    assert placed(cuda(24 * GB), num_gpu=999).num_gpu == 999
+    assert placed(cuda(24 * GB), num_gpu=0).gpus == ()
+    unknown = placed(num_gpu=99)
+    assert unknown.num_gpu == 99
+    assert environment(unknown) == {}, "the engine may know of GPUs that we do not"
+
+
+def test_use_is_shared_as_memory_is_free() -> None:
+    pair = cuda(6 * GB, id="a"), cuda(3 * GB, id="b")
+    usage = placed(*pair, num_ctx=4096, limits=Limits(num_parallel=1, spread=True)).usage.gpus
+    assert usage["a"] == pytest.approx(2 * usage["b"], rel=0.01)
+
+
+def test_a_projector_keeps_its_room_free() -> None:
+    with_projector = dataclasses.replace(LLAMA, projector_bytes=GB)
+    plain = placed(cuda(6 * GB), num_ctx=4096).gpu_layers
+    assert placed(cuda(6 * GB), num_ctx=4096, facts=with_projector).gpu_layers < plain
+
+
+def test_the_batch_never_exceeds_the_cells() -> None:
+    embedding = dataclasses.replace(LLAMA, embedding=True)
+    assert placed(facts=embedding, num_ctx=40960).num_batch == 2048
+    assert placed(facts=embedding, num_ctx=1024).num_batch == 1024
+    two = placed(num_ctx=1024, num_batch=4096, limits=Limits(num_parallel=2))
+    assert two.num_batch == 2048
+    assert placed(num_ctx=64, limits=Limits(num_parallel=1)).num_batch == 64
+
+
+def test_a_header_without_blocks_goes_whole_or_not_at_all() -> None:
+    bare = ModelFacts(weights_bytes=GB)
+    assert placed(cuda(24 * GB), facts=bare).num_gpu == -1
+    assert placed(cuda(24 * GB), facts=bare, ladder=Ladder(cuts=3)).num_gpu == 0
+
+
+def test_cut_layers_stay_on_the_host() -> None:
+    placement = placed(cuda(24 * GB), ladder=Ladder(num_ctx=4096, cuts=1))
+    assert (placement.gpu_layers, placement.num_ctx) == (22, 4096)
+
+
+# -- the next step ------------------------------------------------------------------------------------------------
+
+
+def step(
+    residents: list[Resident], snapshot: Snapshot | None, *, most: int = 3, **changes: object
+) -> Survey | Evict | Start | Refuse:
+    limits = Limits(num_parallel=1)
+    request = wish("a", **changes)
+    return decide(Target(request, resolve(request, limits, 4096)), residents, snapshot, limits=limits, most=most)
+
+
+def test_what_blocks_for_certain_needs_no_look_at_the_devices() -> None:
+    other = Resident("b", 1, False, Usage({}))
+    assert step([Resident("a", 1, True, Usage({})), other], None) == Evict(("a",))
+    assert step([other], None, most=1) == Evict(("b",))
+    assert step([other], None) == Survey()
+    assert step([], None) == Survey()
+
+
+def test_a_machine_that_can_never_hold_it_says_so() -> None:
+    small = Snapshot(Host(total=10, free=10, swap_free=5))
+    assert isinstance(step([], small, weights_bytes=10**6), Refuse)
+    plenty = Snapshot(Host(total=10, free=10, swap_free=10**9))
+    assert isinstance(step([], plenty, weights_bytes=10**6), Start)
+    mac = dataclasses.replace(small, platform="darwin")
+    assert isinstance(step([], mac, weights_bytes=10**6), Start)
+
+
+def test_the_refusal_tells_both_figures() -> None:
+    refused = step([], Snapshot(Host(total=10, free=10)), weights_bytes=10**7)
+    assert isinstance(refused, Refuse)
+    assert isinstance(refused.error, InsufficientMemory)
+    assert refused.error.available == 10
+    assert refused.error.needed > 10**7
+
+
+def test_what_the_runner_is_told() -> None:
+    request = wish("a", projectors=("p",), adapters=("x",), num_ctx=2048, use_mmap=True)
+    limits = Limits(num_parallel=2, kv_cache_type="q8_0", flash_attention=True)
+    target = Target(request, resolve(request, limits, 4096))
+    snapshot = Snapshot(BIG_HOST, (cuda(24 * GB),))
+    start = decide(target, [], snapshot, limits=limits, most=3)
+    assert isinstance(start, Start)
+    frame = load_frame(target, start.placement, snapshot)
+    assert (frame.weights, frame.projectors, frame.adapters) == (["a"], ["p"], [("x", 1.0)])
+    assert (frame.num_ctx, frame.parallel, frame.num_batch, frame.num_thread) == (2048, 2, 512, 8)
+    assert (frame.use_mmap, frame.flash_attention, frame.kv_cache_type) == (True, True, "q8_0")
+    assert environment(start.placement) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-0"}

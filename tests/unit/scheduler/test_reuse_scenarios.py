@@ -1,0 +1,191 @@
+"""Which requests share a loaded model, and which make it load again."""
+
+import dataclasses
+
+import pytest
+
+from scheduler.requests import Limits
+from scheduler.spec import Running, difference, resolve
+from tests.unit.scheduler.fakes import settle, wish, world
+
+pytestmark = pytest.mark.anyio
+
+LIMITS = Limits()
+
+
+def reload_reason(
+    loaded: dict[str, object],
+    asked: dict[str, object],
+    *,
+    trained: int = 131072,
+    tier: int = 4096,
+    num_ctx: int | None = None,
+    num_batch: int = 512,
+    use_mmap: bool | None = False,
+) -> str | None:
+    """Why a model loaded for `loaded` is not what `asked` needs; the rest is what the placement came to."""
+    spec = resolve(wish("a", **loaded), LIMITS, tier)
+    running = Running(spec, num_ctx or min(spec.num_ctx, trained), num_batch, use_mmap, trained)
+    return difference(resolve(wish("a", **asked), LIMITS, tier), running)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "asked", "reason"),
+    [
+        ({}, {}, None),
+        ({"adapters": ("1",)}, {"adapters": ("2",)}, "adapters"),
+        ({"adapters": ("1", "2")}, {"adapters": ("2", "1")}, "adapters"),
+        ({"projectors": ("1",)}, {"projectors": ("2",)}, "projectors"),
+        ({"num_batch": 1234}, {"num_batch": 512}, "num_batch"),
+        ({"num_batch": 1234}, {}, "num_batch"),
+        ({}, {"num_batch": 512}, None),
+        ({}, {"num_gpu": 99}, "num_gpu"),
+        ({"num_gpu": 99}, {"num_gpu": -1}, None),
+        ({}, {"num_gpu": 0}, "num_gpu"),
+        ({}, {"main_gpu": 0}, "main_gpu"),
+        ({}, {"num_thread": 3}, "num_thread"),
+        ({}, {"draft_num_predict": 4}, "draft_num_predict"),
+        ({}, {"shift": False}, "shift"),
+        ({}, {"shift": True}, None),
+        ({"num_ctx": 4096}, {"num_ctx": 2048}, "num_ctx"),
+        ({"num_ctx": 4096}, {}, None),
+        ({"num_ctx": 8192}, {}, "num_ctx"),
+        ({}, {"num_ctx": 8192}, "num_ctx"),
+        ({}, {"use_mmap": True}, "use_mmap"),
+        ({}, {"use_mmap": False}, None),
+        ({"use_mmap": True}, {}, "use_mmap"),
+        ({}, {"keep_alive": 3.0}, None),
+    ],
+)
+def test_an_option_that_belongs_to_the_load_makes_it_load_again(
+    loaded: dict[str, object], asked: dict[str, object], reason: str | None
+) -> None:
+    use_mmap = loaded.get("use_mmap", False)
+    assert reload_reason(loaded, asked, use_mmap=bool(use_mmap)) == reason
+
+
+def test_a_context_shrunk_for_want_of_memory_serves_who_asked_for_none() -> None:
+    assert reload_reason({}, {}, tier=262144, num_ctx=32768) is None
+
+
+def test_an_automatic_batch_serves_who_asked_for_none() -> None:
+    assert reload_reason({}, {}, num_batch=1024) is None
+
+
+def test_a_request_beyond_the_training_length_is_cut_to_it() -> None:
+    assert reload_reason({}, {"num_ctx": 8192}, trained=4096) is None
+
+
+def test_an_engine_that_maps_by_itself_serves_who_asks_for_it() -> None:
+    assert reload_reason({}, {"use_mmap": True}, use_mmap=None) is None
+
+
+@pytest.mark.parametrize(("asked", "effective"), [(None, False), (True, True), (False, False)])
+def test_deepseek2_does_not_shift_unless_told_to(asked: bool | None, effective: bool) -> None:
+    assert resolve(wish("a", shift=asked, families=("deepseek2",)), LIMITS, 4096).shift is effective
+    assert resolve(wish("a", shift=asked, architecture="deepseek2"), LIMITS, 4096).shift is effective
+    assert resolve(wish("a", shift=asked), LIMITS, 4096).shift is (asked is not False)
+
+
+@pytest.mark.parametrize(
+    ("changes", "limits", "num_ctx", "automatic"),
+    [
+        ({}, {}, 4096, True),
+        ({"num_ctx": 2}, {}, 4, False),
+        ({"num_ctx": 512, "projectors": ("p",)}, {}, 2048, False),
+        ({"projectors": ("p",)}, {"context_length": 512}, 2048, False),
+        ({"num_ctx": 100000, "context_length": 32}, {}, 32, False),
+        ({"context_length": 32}, {}, 32, True),
+        ({}, {"context_length": 8192}, 8192, False),
+        ({"num_ctx": 100}, {"context_length": 8192}, 100, False),
+    ],
+)
+def test_the_context_of_a_request(
+    changes: dict[str, object], limits: dict[str, int], num_ctx: int, automatic: bool
+) -> None:
+    spec = resolve(wish("a", **changes), dataclasses.replace(LIMITS, **limits), 4096)
+    assert (spec.num_ctx, spec.num_ctx_auto) == (num_ctx, automatic)
+
+
+@pytest.mark.parametrize(
+    ("changes", "batch"),
+    [
+        ({"num_ctx": 40960}, 2048),
+        ({"num_ctx": 1024}, 1024),
+        ({"num_ctx": 1024, "num_batch": 4096}, 4096),
+        ({"num_ctx": 1024, "num_batch": 0}, None),
+    ],
+)
+def test_the_batch_of_an_embedding_model(changes: dict[str, object], batch: int | None) -> None:
+    assert resolve(wish("a", embedding=True, **changes), LIMITS, 4096).num_batch == batch
+
+
+def test_widths_to_try() -> None:
+    two = Limits(num_parallel=2)
+    assert resolve(wish("a"), LIMITS, 4096).widths == (4, 2, 1)
+    assert resolve(wish("a"), two, 4096).widths == (2,)
+    assert resolve(wish("a", embedding=True), two, 4096).widths == (1,)
+    assert resolve(wish("a", families=("qwen3vl",)), two, 4096).widths == (1,)
+    assert resolve(wish("a", architecture="lfm2"), LIMITS, 4096).widths == (1,)
+
+
+# -- in the running scheduler -------------------------------------------------------------------------------------
+
+
+async def test_equal_requests_share_one_runner() -> None:
+    async with world() as w:
+        first, second = await w.lease("a"), await w.lease("a")
+        assert first.runner is second.runner
+        assert w.spawn.names == ["a"]
+
+
+async def test_other_adapters_wait_for_the_running_request_and_load_again() -> None:
+    async with world() as w:
+        first = await w.lease("a", adapters=("1",))
+        second = w.ask("a", adapters=("2",))
+        await settle()
+        assert not second.done()
+        assert not w.spawn.runners[0].stopped
+        first.release()
+        lease = await second
+        assert lease.runner is w.spawn.runners[1]
+        assert w.spawn.runners[0].stopped
+        assert w.spawn.runners[1].load.adapters == [("2", 1.0)]
+
+
+async def test_num_gpu_asked_for_reloads_and_left_open_does_not() -> None:
+    async with world() as w:
+        (await w.lease("a")).release()
+        (await w.lease("a", num_gpu=99)).release()
+        (await w.lease("a", num_gpu=-1)).release()
+        assert len(w.spawn.runners) == 2
+
+
+async def test_the_training_length_is_what_is_loaded_and_shown() -> None:
+    async with world() as w:
+        lease = await w.lease("a", num_ctx=100000, context_length=32)
+        assert w.spawn.runners[0].load.num_ctx == 32
+        assert lease.info.num_ctx == 32
+        assert [row.context_length for row in w.scheduler.loaded()] == [32]
+
+
+async def test_a_training_length_that_only_the_engine_knows_does_not_load_for_ever() -> None:
+    async with world() as w:
+        w.spawn.trained = {"a": 64}
+        for _ in range(3):
+            (await w.lease("a", num_ctx=512, context_length=0)).release()
+        assert w.spawn.names == ["a"]
+
+
+async def test_another_tag_of_the_same_weights_shares_the_runner_under_its_first_name() -> None:
+    async with world() as w:
+        (await w.lease("blob", name="one:latest")).release()
+        (await w.lease("blob", name="two:latest")).release()
+        assert w.spawn.names == ["blob"]
+        assert [row.model.name for row in w.scheduler.loaded()] == ["one:latest"]
+
+
+async def test_the_lease_tells_whether_its_context_may_slide() -> None:
+    async with world() as w:
+        assert (await w.lease("a", families=("deepseek2",))).shift is False
+        assert (await w.lease("b")).shift is True
