@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any, Final
 
-from benchmarks.errors import BadAnswer
+from benchmarks.errors import BadAnswer, HungUp
 
 _HEAD_END: Final = b"\r\n\r\n"
 _LAST_CHUNK: Final = b"\r\n0\r\n\r\n"
@@ -56,6 +56,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, host: str) -> None:
         self._host = host
         self._transport: Any = None
+        self._asked = ""
         self._raw = bytearray()
         self._arrivals: list[tuple[float, int]] = []
         self._wanted = 0
@@ -67,9 +68,10 @@ class Connection(asyncio.Protocol):
         return self._transport is None or self._transport.is_closing()
 
     async def ask(self, method: str, path: str, payload: object = None) -> Answer:
-        """Send JSON and wait for the whole answer. Raises `BadAnswer` for one that is no success."""
+        """Send JSON and wait for the whole answer. Raises `BadAnswer` for one that is no success, `HungUp`."""
         data = b"" if payload is None else json.dumps(payload).encode()
         head = f"{method} {path} HTTP/1.1\r\nHost: {self._host}\r\nContent-Type: application/json\r\n"
+        self._asked = f"{method} http://{self._host}{path}"
         self._raw, self._arrivals, self._wanted = bytearray(), [], 0
         self._whole = asyncio.get_running_loop().create_future()
         sent = time.perf_counter()
@@ -78,7 +80,7 @@ class Connection(asyncio.Protocol):
             await self._whole
         answer = Answer(sent, self._arrivals, bytes(self._raw))
         if answer.status != 200:
-            raise BadAnswer(f"{method} {path}", f"{answer.status}: {answer.body.decode(errors='replace').strip()}")
+            raise BadAnswer(self._asked, f"{answer.status}: {answer.body.decode(errors='replace').strip()}")
         return answer
 
     def close(self) -> None:
@@ -107,7 +109,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         if self._whole is not None and not self._whole.done():
-            self._whole.set_exception(BadAnswer("the connection", f"closed before the answer was whole ({exc})"))
+            self._whole.set_exception(HungUp(self._asked, len(self._raw)))
 
 
 async def connect(host: str, port: int) -> Connection:

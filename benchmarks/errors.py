@@ -5,6 +5,7 @@ BenchmarkError
 ├── BuildFailed      the peers could not be compiled
 ├── ServerFailed     a server did not start, or ended
 ├── BadAnswer        a server answered something else than the benchmark asked for
+│   └── HungUp       it closed the connection before the answer was whole
 └── ModelMismatch    a model does not tokenize or generate as the measurements need it
 """
 
@@ -50,6 +51,14 @@ class BadAnswer(BenchmarkError):
         super().__init__(f"{what}: {reason}")
         self.what = what
         self.reason = reason
+
+
+class HungUp(BadAnswer):
+    """`received` bytes of the answer had come; none means that the connection was closed already."""
+
+    def __init__(self, what: str, received: int) -> None:
+        super().__init__(what, f"the connection was closed after {received} bytes of the answer")
+        self.received = received
 
 
 class ModelMismatch(BenchmarkError):

@@ -7,12 +7,14 @@ from typing import Final
 
 from benchmarks import vocabulary
 from benchmarks.client import Answer, Connection
-from benchmarks.errors import ModelMismatch
+from benchmarks.errors import HungUp, ModelMismatch
 from benchmarks.samples import Stream, Wave
 from benchmarks.sides import Side, connections
 
 _SPECIAL_TOKENS: Final = 1
 """What a tokenizer puts in front of a raw prompt."""
+_SETTLE: Final = 0.05
+"""Seconds between waves, for ends of connections to arrive."""
 _seeds = itertools.count()
 
 
@@ -39,22 +41,27 @@ async def run(side: Side, load: Load) -> list[Wave]:
 
 async def _wave(side: Side, load: Load, open_connections: list[Connection]) -> Wave:
     await _reopen(side, open_connections)
-    requests = [
-        side.generation(vocabulary.prompt(load.prompt_words, next(_seeds)), load.answer_tokens)
-        for _ in open_connections
-    ]
-    answers = await asyncio.gather(
-        *(
-            connection.ask("POST", request.path, request.payload)
-            for connection, request in zip(open_connections, requests, strict=True)
-        )
-    )
+    answers = await asyncio.gather(*(_ask(side, load, connection) for connection in open_connections))
     return Wave([_stream(side, load, answer) for answer in answers])
 
 
+async def _ask(side: Side, load: Load, connection: Connection) -> Answer:
+    request = side.generation(vocabulary.prompt(load.prompt_words, next(_seeds)), load.answer_tokens)
+    try:
+        return await connection.ask("POST", request.path, request.payload)
+    except HungUp as error:
+        if error.received:
+            raise
+    (fresh,) = await connections(side, 1)
+    try:
+        return await fresh.ask("POST", request.path, request.payload)
+    finally:
+        fresh.close()
+
+
 async def _reopen(side: Side, open_connections: list[Connection]) -> None:
-    """Replace what the server has closed: llama-server does so after five quiet seconds, or a hundred requests."""
-    await asyncio.sleep(0)  # lets the event loop see an end that has arrived
+    """Replace what the server has closed: llama-server of this version hangs up after each streamed answer."""
+    await asyncio.sleep(_SETTLE)
     for i, connection in enumerate(open_connections):
         if connection.closed:
             (open_connections[i],) = await connections(side, 1)

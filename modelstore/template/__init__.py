@@ -2,15 +2,16 @@
 
     Template.parse(text)   →  .render(values), .variables, .thinking_tags(), .tool_tag()
     detect(jinja)          →  the built-in template for a GGUF's chat template, if it is a known one
-    values                 →  records that messages and tools become inside a template
+    records                →  what messages and tools become inside a template
 
-Lexing (`lexer`), parsing (`parser`, `nodes`, `literals`), execution (`evaluate`, `functions`, `printing`, `formats`),
+Lexing (`lexer`, `stream`), parsing (`parser`, `nodes`, `literals`), execution (`evaluate`, `account`, `fields`,
+`values`, `functions`, `printing`, `formats`),
 questions to the tree (`survey`), built-in templates (`named`, `detect`).
 """
 
+from modelstore.template.account import Limits
 from modelstore.template.detect import detect
 from modelstore.template.errors import TemplateError, TemplateExecutionError, TemplateSyntaxError
-from modelstore.template.evaluate import Limits
 from modelstore.template.named import NamedTemplate
 from modelstore.template.template import DEFAULT_TEXT, Template
 

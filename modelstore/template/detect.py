@@ -1,7 +1,8 @@
 """Which built-in template fits the chat template of a GGUF.
 
 Known published chat templates are recognised by the SHA-256 of their text. A text that is not among them still counts
-as a known one if it has the marks of its format and about the same length: edited by a few words, not grown by tools.
+as one if it has the marks of its format, none of another, and about the same length. Taking a text for known that is
+not would change its model's prompts, while one that is missed is simply rendered itself, so the bounds are narrow.
 """
 
 import hashlib
@@ -10,8 +11,10 @@ from typing import Final
 
 from modelstore.template.named import NAMED, NamedTemplate
 
-TOLERANCE: Final = 100
-"""So many characters a text may be longer or shorter than the published one it derives from, exclusive."""
+TOLERANCE: Final = 60
+"""Characters by which a text may be longer or shorter than the published one."""
+FOREIGN: Final = ("<|im_sep|>", "<|end|>", "<think>", "[SYSTEM_PROMPT]", "tool")
+"""Marks of other formats: they stand in a text only if they are among the marks of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,7 @@ _INDEX: Final = (
     _Published("gemma3-instruct", 1532, "7de1c58e208eda46e9c7f86397df37ec", ("<start_of_image>", "first_user_prefix")),
     _Published("llama3-instruct", 389, "ba03a121d097859c7b5b9cd03af99aaf", ("<|start_header_id|>",)),
     _Published(
-        "llama3-instruct", 4614, "e10ca381b1ccc5cf9db52e371f3b6651", ("<|start_header_id|>", "Cutting Knowledge Date")
+        "llama3-instruct", 4614, "e10ca381b1ccc5cf9db52e371f3b6651", ("<|start_header_id|>", "tool", "Knowledge Date")
     ),
     _Published("granite-instruct", 376, "e84ee90c8a81a15d98c58d6b541fc5a5", ("Question:\n", "Answer:\n")),
     _Published("magicoder", 571, "230527c8a608cf3a28953748af587809", ("@@ Instruction",)),
@@ -86,10 +89,13 @@ def detect(chat_template: str) -> NamedTemplate | None:
 
 
 def _closest(text: str) -> _Published | None:
+    foreign = {mark for mark in FOREIGN if mark in text}
     alike = [
         published
         for published in _INDEX
-        if abs(published.length - len(text)) < TOLERANCE and all(mark in text for mark in published.marks)
+        if abs(published.length - len(text)) <= TOLERANCE
+        and foreign.issubset(published.marks)
+        and all(mark in text for mark in published.marks)
     ]
     # The more marks agree, the surer; among equals the nearest in length.
     return min(alike, key=lambda published: (-len(published.marks), abs(published.length - len(text))), default=None)

@@ -1,9 +1,8 @@
 """Executes a parsed template.
 
-`Run` is one execution: it walks the tree with dot in hand, keeps the variables on a stack, and collects the output.
-Everything a hostile template could spend without end is counted: steps (nodes visited, arguments evaluated, text made)
-and the length of the output. `_node` is the place that an error message names; it is set in the same order as in Go,
-because messages are compared.
+`Run` is one execution: it walks the tree with dot in hand and keeps the variables on a stack. Everything that a hostile
+template could spend without end is counted (`account`). `_node` is the place that an error message names; it is set in
+the same order as in Go, because messages are compared.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from modelstore.quoting import quote
+from modelstore.template.account import DEFAULT_LIMITS, Account, Limits
 from modelstore.template.errors import TemplateExecutionError
+from modelstore.template.fields import member
 from modelstore.template.functions import Function, Kind
 from modelstore.template.nodes import (
     Action,
@@ -37,21 +38,7 @@ from modelstore.template.nodes import (
     With,
 )
 from modelstore.template.printing import show
-from modelstore.template.values import Record, TypedMap, Void, go_type, is_true, text_form
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What one execution may use up."""
-
-    steps: int = 4_000_000
-    output: int = 1 << 26
-    """Characters, of the whole output and of any one string on the way."""
-    depth: int = 40
-    """Templates calling templates."""
-
-
-DEFAULT_LIMITS: Final = Limits()
+from modelstore.template.values import Void, go_type, is_true
 
 
 class _Break(Exception):
@@ -67,8 +54,6 @@ class _NoArgument:
 
 
 _NONE: Final = _NoArgument()
-_TEXT_PER_STEP: Final = 256
-_ITEMS_PER_STEP: Final = 1024
 
 
 class Run:
@@ -84,10 +69,8 @@ class Run:
         self._text = text
         self._definitions = definitions
         self._functions = functions
-        self._limits = limits
-        self._steps = limits.steps
-        self._output: list[str] = []
-        self._size = 0
+        self._account = Account(limits)
+        self._max_depth = limits.depth
         self._name = ""
         self._depth = 0
         self._variables: list[tuple[str, Any]] = []
@@ -101,7 +84,7 @@ class Run:
         except RecursionError:
             self._node = None
             raise self._error("exceeded maximum template depth") from None
-        return "".join(self._output)
+        return self._account.output
 
     # -- accounts -----------------------------------------------------------------------------------------------------
 
@@ -114,36 +97,14 @@ class Run:
         where = f":{line}:{column}: executing {quote(self._name)} at <{self._node}>"
         return TemplateExecutionError(f"template: {where}: {message}", line, column)
 
-    def _spend(self, steps: int) -> None:
-        self._steps -= steps
-        if self._steps < 0:
-            self._node = None
-            raise self._error(f"execution takes more than {self._limits.steps} steps")
-
-    def _account(self, value: object) -> None:
-        """Charges for what a function made."""
-        if isinstance(value, str):
-            self._spend(len(value) // _TEXT_PER_STEP)
-            if len(value) > self._limits.output:
-                raise self._error(f"text exceeds {self._limits.output} characters")
-        elif isinstance(value, list):
-            self._spend(len(cast("list[object]", value)) // _ITEMS_PER_STEP)
-
-    def _write(self, text: str) -> None:
-        self._size += len(text)
-        if self._size > self._limits.output:
-            self._node = None
-            raise self._error(f"output exceeds {self._limits.output} characters")
-        self._output.append(text)
-
     # -- nodes --------------------------------------------------------------------------------------------------------
 
     def _walk(self, dot: Any, nodes: NodeList) -> None:
         for node in nodes:
-            self._spend(1)
+            self._account.spend()
             self._node = node
             if isinstance(node, Text):
-                self._write(node.text)
+                self._account.write(node.text)
             elif isinstance(node, Action):
                 value = self._pipe(dot, node.pipe)
                 if not node.pipe.declared:
@@ -161,8 +122,8 @@ class Run:
 
     def _print(self, value: object) -> None:
         text = show(value)
-        self._account(text)
-        self._write(text)
+        self._account.made(text)
+        self._account.write(text)
 
     def _branch(self, dot: Any, node: If | With) -> None:
         mark = len(self._variables)
@@ -203,7 +164,7 @@ class Run:
         mark = len(self._variables)
         try:
             for index in items.indexes:
-                self._spend(1)
+                self._account.spend()
                 element = items.element(index)
                 self._bind(node.pipe, mark, index, element)
                 try:
@@ -228,8 +189,8 @@ class Run:
         body = self._definitions.get(node.name)
         if body is None:
             raise self._error(f"template {quote(node.name)} not defined")
-        if self._depth >= self._limits.depth:
-            raise self._error(f"exceeded maximum template depth ({self._limits.depth})")
+        if self._depth >= self._max_depth:
+            raise self._error(f"exceeded maximum template depth ({self._max_depth})")
         value = self._pipe(dot, node.pipe) if node.pipe else Void.VALUE
         outer = self._name, self._variables
         self._name, self._variables = node.name, [("$", value)]
@@ -313,41 +274,17 @@ class Run:
         in_map = False
         for position, name in enumerate(names, 1):
             last = position == len(names)
-            value, in_map = self._field(value, name, in_map, last and has_arguments)
-        return value
-
-    def _field(self, value: Any, name: str, in_map: bool, has_arguments: bool) -> tuple[Any, bool]:
-        """A field's value, and whether it came out of a map (whose elements Go only knows as interface{})."""
-        if value is Void.VALUE:
-            return value, False
-        shown = "interface {}" if in_map else go_type(value)
-        if value is None:
-            raise self._error(f"nil pointer evaluating {shown}.{name}")
-        method = _method(value, name)
-        if method is not None:
-            if has_arguments:
-                raise self._error(f"wrong number of args for {name}: want 0 got 1")
-            return method(value), False
-        if isinstance(value, dict):
-            if has_arguments:
-                raise self._error(f"{name} is not a method but has arguments")
-            missing = value.missing() if isinstance(value, TypedMap) else None
-            return cast("dict[str, Any]", value).get(name, missing), True
-        if isinstance(value, Record):
             try:
-                found = value.get(name)
-            except KeyError:
-                raise self._error(f"can't evaluate field {name} in type {shown}") from None
-            if has_arguments:
-                raise self._error(f"{name} has arguments but cannot be invoked as function")
-            return found, False
-        raise self._error(f"can't evaluate field {name} in type {shown}")
+                value, in_map = member(value, name, in_map, last and has_arguments)
+            except ValueError as error:
+                raise self._error(str(error)) from error
+        return value
 
     # -- functions ----------------------------------------------------------------------------------------------------
 
     def _function(self, dot: Any, node: Identifier, shown: Node, args: Sequence[Node], final: Any) -> Any:
         self._node = node
-        self._spend(1)
+        self._account.spend()
         name = node.name
         function = self._functions.get(name)
         if function is None:
@@ -365,7 +302,7 @@ class Run:
         except ValueError as error:
             self._node = shown
             raise self._error(f"error calling {name}: {error}") from error
-        self._account(result)
+        self._account.made(result)
         return result
 
     def _check_count(self, name: str, function: Function, count: int, has_final: bool) -> None:
@@ -420,9 +357,3 @@ class _Items:
 
 def _kind(function: Function, index: int) -> Kind | None:
     return function.params[index] if index < len(function.params) else function.rest
-
-
-def _method(value: object, name: str) -> Callable[[Any], Any] | None:
-    if name == "String" and text_form(value) is not None:
-        return text_form
-    return value.methods.get(name) if isinstance(value, Record) else None

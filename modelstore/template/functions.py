@@ -13,7 +13,8 @@ from typing import Any, Final, cast
 
 from modelstore.template import formats, values
 from modelstore.template.printing import Flags, format_verb, sprint, sprintln
-from modelstore.template.values import Property, Record, TypedList, TypedMap, Void, go_type, is_nil, is_true
+from modelstore.template.records import Property
+from modelstore.template.values import Record, TypedList, TypedMap, Void, go_type, is_nil, is_true
 
 
 class Kind(Enum):

@@ -7,7 +7,7 @@ from typing import Final, NoReturn, TypeAlias
 from modelstore.quoting import quote
 from modelstore.template import literals
 from modelstore.template.errors import TemplateSyntaxError
-from modelstore.template.lexer import Kind, Token, tokens
+from modelstore.template.lexer import Kind, Token
 from modelstore.template.nodes import (
     Action,
     Bool,
@@ -31,6 +31,7 @@ from modelstore.template.nodes import (
     Variable,
     With,
 )
+from modelstore.template.stream import TokenStream
 
 MAX_DEPTH: Final = 100
 """How deep branches and parentheses may nest; also bounds the recursion of everything that walks the tree."""
@@ -62,65 +63,30 @@ class _End(Node):
 class _Parser:
     def __init__(self, text: str, functions: Set[str]) -> None:
         self.definitions: Definitions = {}
-        self._text = text
         self._functions = functions
-        self._source = tokens(text)
-        self._pending: list[Token] = []
-        """Tokens put back, the next one last."""
-        self._latest = Token(Kind.EOF, "", 0)
+        self._tokens = TokenStream(text)
         self._variables = ["$"]
         self._action_line = 0
         self._ranges = 0
         self._depth = 0
 
-    # -- tokens -------------------------------------------------------------------------------------------------------
-
-    def _next(self) -> Token:
-        if self._pending:
-            return self._pending.pop()
-        self._latest = next(self._source, self._latest)
-        return self._latest
-
-    def _back(self, *later: Token) -> None:
-        """Puts tokens back; the first one will be read first."""
-        self._pending.extend(reversed(later))
-
-    def _peek(self) -> Token:
-        token = self._next()
-        self._back(token)
-        return token
-
-    def _next_solid(self) -> Token:
-        """The next token that is no blank."""
-        while (token := self._next()).kind is Kind.SPACE:
-            pass
-        return token
-
-    def _peek_solid(self) -> Token:
-        token = self._next_solid()
-        self._back(token)
-        return token
-
     def _expect(self, context: str, *kinds: Kind) -> Token:
-        token = self._next_solid()
+        token = self._tokens.next_solid()
         if token.kind not in kinds:
             self._unexpected(token, context)
         return token
 
     # -- errors -------------------------------------------------------------------------------------------------------
 
-    def _line(self, pos: int) -> int:
-        return 1 + self._text.count("\n", 0, pos)
-
     def _error(self, message: str) -> TemplateSyntaxError:
-        line = self._line(self._latest.pos)
+        line = self._tokens.line
         return TemplateSyntaxError(f"template: :{line}: {message}", line)
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
         if token.kind is not Kind.ERROR:
             raise self._error(f"unexpected {token} in {context}")
         message = token.text
-        if self._action_line and self._action_line != self._line(token.pos):
+        if self._action_line and self._action_line != self._tokens.line_of(token):
             link = " started at" if message.endswith(" action") else " in action started at"
             message += f"{link} :{self._action_line}"
         raise self._error(message)
@@ -134,14 +100,14 @@ class _Parser:
 
     def template(self) -> NodeList:
         nodes: list[Node] = []
-        while (token := self._next()).kind is not Kind.EOF:
+        while (token := self._tokens.next()).kind is not Kind.EOF:
             if token.kind is Kind.LEFT:
-                word = self._next_solid()
+                word = self._tokens.next_solid()
                 if word.kind is Kind.KEYWORD and word.text == "define":
                     self._define()
                     continue
-                self._back(word)
-            self._back(token)
+                self._tokens.back(word)
+            self._tokens.back(token)
             node = self._text_or_action()
             if isinstance(node, _End):
                 raise self._error(f"unexpected {node}")
@@ -150,7 +116,7 @@ class _Parser:
 
     def _list(self) -> tuple[NodeList, _End]:
         nodes: list[Node] = []
-        while self._peek_solid().kind is not Kind.EOF:
+        while self._tokens.peek_solid().kind is not Kind.EOF:
             node = self._text_or_action()
             if isinstance(node, _End):
                 return tuple(nodes), node
@@ -158,12 +124,12 @@ class _Parser:
         raise self._error("unexpected EOF")
 
     def _text_or_action(self) -> Node:
-        token = self._next_solid()
+        token = self._tokens.next_solid()
         if token.kind is Kind.TEXT:
             return Text(token.pos, token.text)
         if token.kind is not Kind.LEFT:
             self._unexpected(token, "input")
-        self._action_line = self._line(token.pos)
+        self._action_line = self._tokens.line_of(token)
         node = self._action()
         self._action_line = 0
         return node
@@ -174,7 +140,7 @@ class _Parser:
         self._add(name, "define clause")
 
     def _block(self) -> Node:
-        token = self._peek_solid()
+        token = self._tokens.peek_solid()
         name = self._name("block clause")
         pipe = self._pipe("block clause", Kind.RIGHT)
         self._add(name, "block clause")
@@ -197,7 +163,7 @@ class _Parser:
         self.definitions[name] = body
 
     def _name(self, context: str) -> str:
-        token = self._next_solid()
+        token = self._tokens.next_solid()
         if token.kind not in (Kind.STRING, Kind.RAW_STRING):
             self._unexpected(token, context)
         return self._unquote(token)
@@ -205,7 +171,7 @@ class _Parser:
     # -- actions ------------------------------------------------------------------------------------------------------
 
     def _action(self) -> Node:
-        token = self._next_solid()
+        token = self._tokens.next_solid()
         if token.kind is Kind.KEYWORD:
             match token.text:
                 case "if" | "with" | "range" as word:
@@ -222,7 +188,7 @@ class _Parser:
                     return self._leave(word, token)
                 case _:
                     pass
-        self._back(token)
+        self._tokens.back(token)
         return Action(token.pos, self._pipe("command", Kind.RIGHT))
 
     def _branch(self, word: str) -> Node:
@@ -234,9 +200,9 @@ class _Parser:
         self._ranges -= word == "range"
         otherwise: NodeList = ()
         if end.word == "else":
-            following = self._peek()
+            following = self._tokens.peek()
             if word != "range" and following.kind is Kind.KEYWORD and following.text == word:
-                self._next()
+                self._tokens.next()
                 otherwise = (self._branch(word),)
             else:
                 otherwise, end = self._list()
@@ -247,18 +213,18 @@ class _Parser:
         return _BRANCHES[word](pipe.pos, pipe, body, otherwise)
 
     def _else(self) -> Node:
-        following = self._peek_solid()
+        following = self._tokens.peek_solid()
         if following.kind is Kind.KEYWORD and following.text in ("if", "with"):
             return _End(following.pos, "else")  # the branch goes on from there
         return _End(self._expect("else", Kind.RIGHT).pos, "else")
 
     def _call(self) -> Node:
-        token = self._peek_solid()
+        token = self._tokens.peek_solid()
         name = self._name("template clause")
-        following = self._next_solid()
+        following = self._tokens.next_solid()
         if following.kind is Kind.RIGHT:
             return Call(token.pos, name, None)
-        self._back(following)
+        self._tokens.back(following)
         return Call(token.pos, name, self._pipe("template clause", Kind.RIGHT))
 
     def _leave(self, word: str, token: Token) -> Node:
@@ -270,13 +236,13 @@ class _Parser:
     # -- pipelines ----------------------------------------------------------------------------------------------------
 
     def _pipe(self, context: str, end: Kind) -> Pipe:
-        start = self._peek_solid()
+        start = self._tokens.peek_solid()
         declared, assigns = self._declarations(context)
         commands: list[Command] = []
-        while (token := self._next_solid()).kind is not end:
+        while (token := self._tokens.next_solid()).kind is not end:
             if token.kind not in _OPERANDS:
                 self._unexpected(token, context)
-            self._back(token)
+            self._tokens.back(token)
             commands.append(self._command())
         if not commands:
             raise self._error(f"missing value for {context}")
@@ -287,40 +253,40 @@ class _Parser:
 
     def _declarations(self, context: str) -> tuple[list[Variable], bool]:
         declared: list[Variable] = []
-        while (variable := self._next_solid()).kind is Kind.VARIABLE:
-            after = self._next()
-            sign = after if after.kind is not Kind.SPACE else self._next_solid()
+        while (variable := self._tokens.next_solid()).kind is Kind.VARIABLE:
+            after = self._tokens.next()
+            sign = after if after.kind is not Kind.SPACE else self._tokens.next_solid()
             is_comma = sign.kind is Kind.CHAR and sign.text == ","
             if sign.kind not in (Kind.ASSIGN, Kind.DECLARE) and not is_comma:
-                self._back(*([variable, after, sign] if after is not sign else [variable, sign]))
+                self._tokens.back(*([variable, after, sign] if after is not sign else [variable, sign]))
                 return declared, False
             declared.append(Variable(variable.pos, tuple(variable.text.split("."))))
             self._variables.append(variable.text)
             if not is_comma:
                 return declared, sign.kind is Kind.ASSIGN
             self._check_second(context, len(declared))
-        self._back(variable)
+        self._tokens.back(variable)
         return declared, False
 
     def _check_second(self, context: str, count: int) -> None:
         if context != "range" or count > 1:
             raise self._error(f"too many declarations in {context}")
-        if self._peek_solid().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.CLOSE):
+        if self._tokens.peek_solid().kind not in (Kind.VARIABLE, Kind.RIGHT, Kind.CLOSE):
             raise self._error("range can only initialize variables")
 
     def _command(self) -> Command:
-        start = self._peek_solid()
+        start = self._tokens.peek_solid()
         args: list[Node] = []
         while True:
-            self._peek_solid()
+            self._tokens.peek_solid()
             operand = self._operand()
             if operand is not None:
                 args.append(operand)
-            token = self._next()
+            token = self._tokens.next()
             if token.kind is Kind.SPACE:
                 continue
             if token.kind in (Kind.RIGHT, Kind.CLOSE):
-                self._back(token)
+                self._tokens.back(token)
             elif token.kind is not Kind.PIPE:
                 self._unexpected(token, "operand")
             break
@@ -330,12 +296,12 @@ class _Parser:
 
     def _operand(self) -> Node | None:
         term = self._term()
-        following = self._peek()
+        following = self._tokens.peek()
         if term is None or following.kind is not Kind.FIELD:
             return term
         names: list[str] = []
-        while self._peek().kind is Kind.FIELD:
-            names.append(self._next().text[1:])
+        while self._tokens.peek().kind is Kind.FIELD:
+            names.append(self._tokens.next().text[1:])
         if isinstance(term, Field):
             return Field(following.pos, (*term.names, *names))
         if isinstance(term, Variable):
@@ -345,7 +311,7 @@ class _Parser:
         return Chain(following.pos, term, tuple(names))
 
     def _term(self) -> Node | None:
-        token = self._next_solid()
+        token = self._tokens.next_solid()
         pos = token.pos
         match token.kind:
             case Kind.IDENTIFIER:
@@ -372,7 +338,7 @@ class _Parser:
             case Kind.STRING | Kind.RAW_STRING:
                 return String(pos, token.text, self._unquote(token))
             case _:
-                self._back(token)
+                self._tokens.back(token)
                 return None
 
     def _variable(self, token: Token) -> Node:

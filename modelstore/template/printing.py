@@ -6,7 +6,7 @@ from typing import Final, cast
 
 from modelstore.numbers import listed_number
 from modelstore.quoting import quote
-from modelstore.template.values import Message, Record, Void, go_type, text_form
+from modelstore.template.values import Record, Void, go_type, text_form
 
 NIL: Final = "<nil>"
 MAX_WIDTH: Final = 1_000_000
@@ -19,7 +19,7 @@ def show(value: object) -> str:
         return value
     if value is None or value is Void.VALUE:
         return Void.VALUE.value
-    return _Verb("v").format(value, inner=isinstance(value, Message))
+    return _Verb("v").format(value, inner=isinstance(value, Record) and value.pointer)
 
 
 def sprint(args: Sequence[object]) -> str:
@@ -96,7 +96,7 @@ class _Verb:
         return f"[{' '.join(self.format(item, True) for item in items)}]"
 
     def _record(self, value: Record, inner: bool) -> str:
-        pointer = isinstance(value, Message)
+        pointer = value.pointer
         if pointer and inner and self.verb not in "v":
             return self._bad(value)
         named = self.flags is not None and self.flags.plus

@@ -5,7 +5,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from modelstore.template import survey
-from modelstore.template.evaluate import DEFAULT_LIMITS, Limits, Run
+from modelstore.template.account import DEFAULT_LIMITS, Limits
+from modelstore.template.evaluate import Run
 from modelstore.template.functions import ALL, BUILTINS
 from modelstore.template.nodes import Action, Command, Field, NodeList, Pipe
 from modelstore.template.parser import parse

@@ -2,14 +2,13 @@
 
 Plain values are str, bool, int, float, None, bytes, list and dict. Beside them stand records (fixed fields, one that is
 unknown is an error), typed lists and maps (an empty one may be nil, which JSON shows as `null`), and values with a text
-form of their own, printed by `{{ . }}`. Names and order of fields are those that the library's templates use.
+form of their own, printed by `{{ . }}`. The records of a conversation are in `records`.
 
 `Void.VALUE` is what is left of a nil once it went through a pipeline: no value at all, printed `<no value>`.
 """
 
 import base64
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
@@ -22,84 +21,45 @@ class Void(Enum):
     VALUE = "<no value>"
 
 
-class TypedList(list[Any]):
-    """A slice of one Go type. An empty one is nil: in JSON `null`."""
-
-    go_type: ClassVar[str] = "[]string"
-
-    def __init__(self, items: Iterable[Any] | None = ()) -> None:
-        super().__init__(items or ())
-
-
-class Strings(TypedList): ...
-
-
-class Images(TypedList):
-    go_type = "[]api.ImageData"
-
-
-class Calls(TypedList):
-    go_type = "[]template.templateToolCall"
-
-
-class Messages(TypedList):
-    go_type = "[]*template.templateMessage"
-
-
-class Enumeration(TypedList):
-    go_type = "[]interface {}"
-
-
-class PropertyList(TypedList):
-    go_type = "[]template.templateProperty"
-
-
-class Tools(TypedList):
-    """Prints as JSON."""
-
-    go_type = "template.templateTools"
+class Textual:
+    """A value with a text form of its own."""
 
     def text(self) -> str:
         return to_json(self)
 
 
-class PropertyType(TypedList):
-    """The types a property allows: printed and written as a bare name when there is one."""
+class TypedList(list[Any]):
+    """A slice of one Go type. An empty one is nil: in JSON `null`."""
 
-    go_type = "api.PropertyType"
+    go_type: ClassVar[str]
 
-    def text(self) -> str:
-        return self[0] if len(self) == 1 else f"[{' '.join(self)}]" if self else ""
+    def __init__(self, items: Iterable[Any] | None = ()) -> None:
+        super().__init__(items or ())
+
+    def plain(self) -> Any:
+        """What JSON writes for it: itself, or another value."""
+        return self or None
 
 
-class TypedMap(dict[str, Any]):
+class TypedMap(dict[str, Any], Textual):
     """A map of one Go type that prints as JSON; `{}` where it is nil."""
 
-    go_type: ClassVar[str] = "template.templateArgs"
+    go_type: ClassVar[str]
 
     def __init__(self, items: Mapping[str, Any] | None) -> None:
         super().__init__(items or {})
         self.is_nil = items is None
 
     def text(self) -> str:
-        return "{}" if self.is_nil else to_json(self)
+        return "{}" if self.is_nil else super().text()
+
+    def plain(self) -> Any:
+        """What JSON writes for it: itself, or another value."""
+        return None if self.is_nil else self
 
     def missing(self) -> Any:
         """The zero value of an element."""
         return None
-
-
-class Arguments(TypedMap): ...
-
-
-class Properties(TypedMap):
-    go_type = "template.templateProperties"
-
-    def missing(self) -> Any:
-        return Property()
-
-
-# -- records ----------------------------------------------------------------------------------------------------------
 
 
 class Member(NamedTuple):
@@ -115,155 +75,26 @@ class Record:
     """A Go struct."""
 
     go_type: ClassVar[str]
+    pointer: ClassVar[bool] = False
+    """Held by a pointer: printed with `&` unless an action prints it."""
     members: ClassVar[tuple[Member, ...]]
     methods: ClassVar[Mapping[str, Callable[[Any], Any]]] = {}
+    _attributes: ClassVar[Mapping[str, str]] = {}
+
+    def __init_subclass__(cls) -> None:
+        cls._attributes = {member.go: member.attribute for member in cls.members}
 
     def fields(self) -> list[tuple[str, Any]]:
         """Go names and values in declared order."""
         return [(member.go, getattr(self, member.attribute)) for member in self.members]
 
+    def has(self, name: str) -> bool:
+        """Whether there is a field of this Go name."""
+        return name in self._attributes
+
     def get(self, name: str) -> Any:
-        """A field's value. Raises `KeyError` for a name it has not."""
-        for member in self.members:
-            if member.go == name:
-                return getattr(self, member.attribute)
-        raise KeyError(name)
-
-
-@dataclass(frozen=True)
-class CallFunction(Record):
-    """The function part of a call: `.Index .Name .Arguments`."""
-
-    go_type = "template.templateToolCallFunction"
-    members = (
-        Member("Index", "index", "Index"),
-        Member("Name", "name", "Name"),
-        Member("Arguments", "arguments", "Arguments"),
-    )
-    index: int = 0
-    name: str = ""
-    arguments: Arguments = field(default_factory=lambda: Arguments(None))
-
-
-@dataclass(frozen=True)
-class ToolCall(Record):
-    go_type = "template.templateToolCall"
-    members = (Member("ID", "id", "ID"), Member("Function", "function", "Function"))
-    id: str = ""
-    function: CallFunction = field(default_factory=CallFunction)
-
-
-@dataclass(frozen=True)
-class Message(Record):
-    go_type = "*template.templateMessage"
-    members = (
-        Member("Role", "role", "Role"),
-        Member("Content", "content", "Content"),
-        Member("Thinking", "thinking", "Thinking"),
-        Member("Images", "images", "Images"),
-        Member("ToolCalls", "tool_calls", "ToolCalls"),
-        Member("ToolName", "tool_name", "ToolName"),
-        Member("ToolCallID", "tool_call_id", "ToolCallID"),
-    )
-    role: str = ""
-    content: str = ""
-    thinking: str = ""
-    images: Images = field(default_factory=Images)
-    tool_calls: Calls = field(default_factory=Calls)
-    tool_name: str = ""
-    tool_call_id: str = ""
-
-
-_TYPESCRIPT: Final = {
-    "string": "string",
-    "number": "number",
-    "integer": "number",
-    "boolean": "boolean",
-    "array": "any[]",
-    "object": "Record<string, any>",
-    "null": "null",
-}
-
-
-@dataclass(frozen=True)
-class Property(Record):
-    """A parameter of a tool."""
-
-    go_type = "api.ToolProperty"
-    members = (
-        Member("AnyOf", "any_of", "anyOf", True),
-        Member("Type", "type", "type", True),
-        Member("Items", "items", "items", True),
-        Member("Description", "description", "description", True),
-        Member("Enum", "enum", "enum", True),
-        Member("Properties", "properties", "properties", True),
-        Member("Required", "required", "required", True),
-    )
-    any_of: PropertyList = field(default_factory=PropertyList)
-    type: PropertyType = field(default_factory=PropertyType)
-    items: Any = None
-    description: str = ""
-    enum: Enumeration = field(default_factory=Enumeration)
-    properties: Properties = field(default_factory=lambda: Properties(None))
-    required: Strings = field(default_factory=Strings)
-
-    def typescript(self) -> str:
-        """The TypeScript type of its values."""
-        if self.any_of:
-            return " | ".join(branch.typescript() for branch in self.any_of)
-        return " | ".join(_TYPESCRIPT.get(name, "any") for name in self.type) or "any"
-
-    methods = {"ToTypeScriptType": typescript}
-
-
-@dataclass(frozen=True)
-class Parameters(Record):
-    """The object a tool takes."""
-
-    go_type = "template.templateToolFunctionParameters"
-    members = (
-        Member("Type", "type", "type"),
-        Member("Defs", "defs", "$defs", True),
-        Member("Items", "items", "items", True),
-        Member("Required", "required", "required", True),
-        Member("Properties", "properties", "properties"),
-    )
-    type: str = ""
-    defs: Any = None
-    items: Any = None
-    required: Strings = field(default_factory=Strings)
-    properties: Properties = field(default_factory=lambda: Properties(None))
-
-
-@dataclass(frozen=True)
-class ToolFunction(Record):
-    go_type = "template.templateToolFunction"
-    members = (
-        Member("Name", "name", "name"),
-        Member("Description", "description", "description"),
-        Member("Parameters", "parameters", "parameters"),
-    )
-    name: str = ""
-    description: str = ""
-    parameters: Parameters = field(default_factory=Parameters)
-
-
-@dataclass(frozen=True)
-class Tool(Record):
-    """Prints as JSON."""
-
-    go_type = "template.templateTool"
-    members = (
-        Member("Type", "type", "type"),
-        Member("Items", "items", "items", True),
-        Member("Function", "function", "function"),
-    )
-    type: str = ""
-    items: Any = None
-    function: ToolFunction = field(default_factory=ToolFunction)
-
-    def text(self) -> str:
-        return to_json(self)
+        """A field's value, by its Go name."""
+        return getattr(self, self._attributes[name])
 
 
 # -- what can be said of any value ------------------------------------------------------------------------------------
@@ -271,7 +102,7 @@ class Tool(Record):
 
 def text_form(value: object) -> str | None:
     """The text a value gives itself; None where it has none."""
-    return value.text() if isinstance(value, Tool | Tools | PropertyType | TypedMap) else None
+    return value.text() if isinstance(value, Textual) else None
 
 
 def go_type(value: object) -> str:
@@ -313,12 +144,10 @@ def _json_form(value: object) -> Any:
     if isinstance(value, Record):
         members = ((member, getattr(value, member.attribute)) for member in value.members)
         return {m.key: _json_form(item) for m, item in members if not (m.omit_empty and _is_empty(item))}
-    if isinstance(value, PropertyType) and len(value) == 1:
-        return value[0]
-    if isinstance(value, Arguments) and value.is_nil:
-        return {}
-    if is_nil(value):
-        return None
+    if isinstance(value, TypedList | TypedMap):
+        plain = value.plain()
+        if plain is not value:
+            return plain
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, list):

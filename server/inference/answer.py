@@ -1,13 +1,17 @@
 """An answer as it grows: the runner's text, cut by the parser into content, thinking and tool calls."""
 
+import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from typing import Any
 
+from modelstore.quoting import quote
 from scheduler import frames
 from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
+from server.errors import ApiError
 from server.messages import ToolCall
 from server.parse import OutputParser, Parsed
 
@@ -49,15 +53,17 @@ class Plan:
     fields: GenerateFields
     parser: OutputParser
     load_duration: int
-    constraint: frames.Constraint | None = None
-    """To be applied once thinking is over; None when there is none, or it holds from the first token."""
-    truncated_messages: int = 0
+    format: str = ""
+    """JSON text: "json", a schema, or empty."""
+    thinks_first: bool = False
+    """The format binds only what comes after thinking."""
 
 
 class Answer:
     """Iterate it for lists of pieces; afterwards `outcome` tells how it ended.
 
-    Iterating raises `RunnerFailed` and `RunnerDied`. `close()` gives everything back at any moment.
+    Iterating raises `RunnerFailed`, `RunnerDied`, and `ApiError` for a format that is none. `close()` gives everything
+    back at any moment.
     """
 
     def __init__(self, lease: Lease, plan: Plan) -> None:
@@ -78,7 +84,12 @@ class Answer:
 
     async def _run(self) -> AsyncIterator[list[Piece]]:
         try:
-            async for pieces in self._constrained() if self._plan.constraint else self._plain(self._plan.fields):
+            constraint = constraint_of(self._plan.format)
+            if constraint and self._plan.thinks_first:
+                answer = self._constrained(constraint)
+            else:
+                answer = self._plain({**self._plan.fields, "constraint": constraint})
+            async for pieces in answer:
                 yield pieces
         finally:
             self.close()
@@ -96,7 +107,7 @@ class Answer:
             if pieces := [piece for piece in pieces if piece]:
                 yield pieces
 
-    async def _constrained(self) -> AsyncIterator[list[Piece]]:
+    async def _constrained(self, constraint: frames.Constraint) -> AsyncIterator[list[Piece]]:
         """Think freely first; where the answer itself begins, begin it again under the constraint."""
         fields, parser = self._plan.fields, self._plan.parser
         said = ""
@@ -116,7 +127,7 @@ class Answer:
                         return
                     continue
                 break
-        again: GenerateFields = {**fields, "prompt": fields["prompt"] + said, "constraint": self._plan.constraint}
+        again: GenerateFields = {**fields, "prompt": fields["prompt"] + said, "constraint": constraint}
         async for chunk in self._lease.generate(**again):
             pieces = [Piece(content=delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]
             if chunk.done is not None:
@@ -141,6 +152,19 @@ class Answer:
 
 def _piece(parsed: Parsed, logprobs: list[frames.Logprob]) -> Piece:
     return Piece(parsed.content, parsed.thinking, list(parsed.calls), logprobs)
+
+
+def constraint_of(format: str) -> frames.Constraint | None:
+    """What the JSON text of `format` demands. Raises `ApiError` 500 for anything but "json" or a schema."""
+    text = format.strip()
+    if text in ("", "null", '""'):
+        return None
+    value: Any = json.loads(text)
+    if value == "json":
+        return frames.Constraint("json_schema", '{"type":"object"}')
+    if isinstance(value, dict):
+        return frames.Constraint("json_schema", text)
+    raise ApiError(500, f'invalid format: {quote(text)}; expected "json" or a valid JSON Schema object')
 
 
 def clock() -> int:

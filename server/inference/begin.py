@@ -1,12 +1,9 @@
 """The way from a request to the first token: find the model, check, lease, assemble the prompt."""
 
 import asyncio
-import json
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-from modelstore.quoting import quote
-from scheduler.frames import Constraint
 from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
 from scheduler.requests import LeaseRequest
@@ -85,8 +82,6 @@ def _check_raw(request: CompletionRequest) -> None:
 def _answer(
     lease: Lease, request: ChatRequest | CompletionRequest, prompt: Prompt, chosen: Options, loaded: int
 ) -> Answer:
-    constraint = constraint_of(request.format)
-    later = constraint is not None and prompt.parser.splits_thinking and isinstance(request, ChatRequest)
     fields: GenerateFields = {
         "prompt": prompt.text,
         "sampling": chosen.sampling,
@@ -96,22 +91,9 @@ def _answer(
         "shift": lease.shift,
         "truncate": request.truncate and not prompt.whole,
         "logprobs": request.logprobs,
-        "constraint": None if later else constraint,
         "images": prompt.images,
         "preserved": prompt.parser.preserved,
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
-    return Answer(lease, Plan(fields, prompt.parser, loaded, constraint if later else None, prompt.dropped))
-
-
-def constraint_of(format: str) -> Constraint | None:
-    """What the JSON text of `format` demands. Raises `ApiError` 500 for anything but "json" or a schema."""
-    text = format.strip()
-    if text in ("", "null", '""'):
-        return None
-    value: Any = json.loads(text)
-    if value == "json":
-        return Constraint("json_schema", '{"type":"object"}')
-    if isinstance(value, dict):
-        return Constraint("json_schema", text)
-    raise ApiError(500, f'invalid format: {quote(text)}; expected "json" or a valid JSON Schema object')
+    thinks_first = prompt.parser.splits_thinking and isinstance(request, ChatRequest)
+    return Answer(lease, Plan(fields, prompt.parser, loaded, request.format, thinks_first))

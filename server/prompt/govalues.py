@@ -3,68 +3,68 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from modelstore.template import values
+from modelstore.template import records
 from server.messages import Message, Parameters, Property, Tool, ToolCall
 
 _EXACT: Final = 1 << 53
 """Integers beyond it are no longer exact as a double, so they stay integers."""
 
 
-def messages(given: Sequence[Message]) -> values.Messages:
+def messages(given: Sequence[Message]) -> records.Messages:
     """The list `.Messages`."""
-    return values.Messages(map(_message, given))
+    return records.Messages(map(_message, given))
 
 
-def tools(given: Sequence[Tool]) -> values.Tools:
+def tools(given: Sequence[Tool]) -> records.Tools:
     """The list `.Tools`."""
-    return values.Tools(map(_tool, given))
+    return records.Tools(map(_tool, given))
 
 
-def _message(message: Message) -> values.Message:
-    return values.Message(
+def _message(message: Message) -> records.Message:
+    return records.Message(
         role=message.role,
         content=message.content,
         thinking=message.thinking,
-        images=values.Images(message.images),
-        tool_calls=values.Calls(map(_call, message.tool_calls)),
+        images=records.Images(message.images),
+        tool_calls=records.Calls(map(_call, message.tool_calls)),
         tool_name=message.tool_name,
         tool_call_id=message.tool_call_id,
     )
 
 
-def _call(call: ToolCall) -> values.ToolCall:
-    arguments = values.Arguments(_free_map(call.arguments))
-    return values.ToolCall(call.id, values.CallFunction(call.index, call.name, arguments))
+def _call(call: ToolCall) -> records.ToolCall:
+    arguments = records.Arguments(_free_map(call.arguments))
+    return records.ToolCall(call.id, records.CallFunction(call.index, call.name, arguments))
 
 
-def _tool(tool: Tool) -> values.Tool:
-    function = values.ToolFunction(tool.name, tool.description, _parameters(tool.parameters))
-    return values.Tool(tool.type, _free(tool.items), function)
+def _tool(tool: Tool) -> records.Tool:
+    function = records.ToolFunction(tool.name, tool.description, _parameters(tool.parameters))
+    return records.Tool(tool.type, _free(tool.items), function)
 
 
-def _parameters(parameters: Parameters) -> values.Parameters:
-    return values.Parameters(
+def _parameters(parameters: Parameters) -> records.Parameters:
+    return records.Parameters(
         type=parameters.type,
         defs=_free(parameters.defs),
         items=_free(parameters.items),
-        required=values.Strings(parameters.required),
+        required=records.Strings(parameters.required),
         properties=_properties(parameters.properties),
     )
 
 
-def _properties(properties: Mapping[str, Property] | None) -> values.Properties:
-    return values.Properties(None if properties is None else {k: _property(v) for k, v in properties.items()})
+def _properties(properties: Mapping[str, Property] | None) -> records.Properties:
+    return records.Properties(None if properties is None else {k: _property(v) for k, v in properties.items()})
 
 
-def _property(given: Property) -> values.Property:
-    return values.Property(
-        any_of=values.PropertyList(map(_property, given.any_of)),
-        type=values.PropertyType(given.type),
+def _property(given: Property) -> records.Property:
+    return records.Property(
+        any_of=records.PropertyList(map(_property, given.any_of)),
+        type=records.PropertyType(given.type),
         items=_free(given.items),
         description=given.description,
-        enum=values.Enumeration(map(_free, given.enum)),
+        enum=records.Enumeration(map(_free, given.enum)),
         properties=_properties(given.properties),
-        required=values.Strings(given.required),
+        required=records.Strings(given.required),
     )
 
 

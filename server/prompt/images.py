@@ -29,6 +29,13 @@ def append(messages: Sequence[Message]) -> list[Message]:
     ]
 
 
+def renamed(prompt: str, count: int, marker: str) -> str:
+    """The prompt with each of its `count` marks written as `marker`, the way the reference shows a native prompt."""
+    for number in range(count):
+        prompt = prompt.replace(f"[img-{number}]", marker, 1)
+    return prompt
+
+
 def total(messages: Sequence[Message]) -> int:
     """How many media the messages carry."""
     return sum(len(message.images) for message in messages)

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import ollama
@@ -17,8 +18,9 @@ GREEDY = {"temperature": 0}
 
 
 @pytest.fixture(scope="module")
-def client(daemon: Daemon) -> ollama.Client:
-    return ollama.Client(host=daemon.base)
+def client(daemon: Daemon) -> Iterator[ollama.Client]:
+    with ollama.Client(host=daemon.base) as client:
+        yield client
 
 
 def entry(label: str) -> dict[str, Any]:
@@ -97,9 +99,16 @@ def test_tools_are_called(client: ollama.Client) -> None:
 
 
 def test_a_format_is_obeyed(client: ollama.Client) -> None:
-    schema = {"type": "object", "properties": {"name": {"type": "string"}}, "required": ["name"]}
-    answer = client.generate("tinychat", prompt="Zoe is 31 years old.", format=schema, options=GREEDY)
-    assert set(json.loads(answer.response)) == {"name"}
+    schema = {
+        "type": "object",
+        "properties": {"name": {"type": "string"}, "age": {"type": "integer"}, "city": {"enum": ["Toronto", "Rome"]}},
+        "required": ["name", "age", "city"],
+    }
+    question = "Zoe is 31 years old and lives in Toronto. Answer in JSON with the keys name, age and city."
+    answer = client.chat(
+        "tinychat", messages=[{"role": "user", "content": question}], format=schema, options=GREEDY, think=False
+    )
+    assert json.loads(answer.message.content or "") == {"name": "Zoe", "age": 31, "city": "Toronto"}
 
 
 def test_embeddings(client: ollama.Client, daemon: Daemon) -> None:
@@ -116,7 +125,8 @@ def test_create_list_show_copy_delete(client: ollama.Client) -> None:
     digest = client.create_blob(MODELS / "bare.gguf")
     assert digest == f"sha256:{hashlib.sha256(data).hexdigest()}"
     states = [
-        event.status for event in client.create("tmp-bare", files={"bare.gguf": digest}, system="Be brief.", stream=True)
+        event.status
+        for event in client.create("tmp-bare", files={"bare.gguf": digest}, system="Be brief.", stream=True)
     ]
     assert states[-1] == "success"
     shown = client.show("tmp-bare")
@@ -156,17 +166,18 @@ def test_an_unknown_model_is_a_404(client: ollama.Client) -> None:
 
 @pytest.mark.anyio
 async def test_the_asynchronous_client(daemon: Daemon) -> None:
-    client = ollama.AsyncClient(host=daemon.base)
     hello = entry("hello")
     text = ""
-    async for piece in await client.generate(
-        "tinychat", prompt=hello["prompt"], raw=True, options=GREEDY, stream=True
-    ):
-        text += piece.response
+    async with ollama.AsyncClient(host=daemon.base) as client:
+        async for piece in await client.generate(
+            "tinychat", prompt=hello["prompt"], raw=True, options=GREEDY, stream=True
+        ):
+            text += piece.response
+        vectors = await client.embed("tinychat", input="a text")
+        running = await client.ps()
     assert text.strip() == hello["text"].strip()
-    vectors = await client.embed("tinychat", input="a text")
     assert len(vectors.embeddings) == 1
-    assert (await client.ps()).models
+    assert running.models
 
 
 @pytest.fixture

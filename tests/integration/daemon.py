@@ -64,7 +64,7 @@ class Daemon:
         assert answer.status_code == 200, answer.text
 
     def runners(self) -> list[int]:
-        """Process ids of the daemon's children that run models."""
+        """Process ids of the daemon's children that run models or wait for one."""
         return [
             child.pid
             for child in psutil.Process(self.process.pid).children()

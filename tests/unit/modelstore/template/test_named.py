@@ -114,8 +114,17 @@ def test_a_text_with_the_marks_of_a_format_is_recognised(name: str) -> None:
     assert found.name == name
 
 
-@pytest.mark.parametrize("text", ["", "{{ messages }}", TEXTS["chatml"] + "{# tools #}" * 400])
-def test_other_texts_and_grown_ones_are_not(text: str) -> None:
+OTHERS = [
+    "",
+    "{{ messages }}",
+    TEXTS["chatml"] + "{# longer #}" * 400,
+    TEXTS["chatml"].replace("user", "tool") + "{{ tools }}",
+    TEXTS["chatml"].replace("\n", "<|im_sep|>"),
+]
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_texts_of_other_formats_and_grown_ones_are_not(text: str) -> None:
     assert detect(text) is None
 
 

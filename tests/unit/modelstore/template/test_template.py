@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelstore.template import Limits, Template, TemplateError, TemplateExecutionError, TemplateSyntaxError
-from modelstore.template.values import Messages, Tools
+from modelstore.template.records import Messages, Tools
 from server.messages import Message, Parameters, Property, Tool, ToolCall
 from server.prompt import gotemplate, govalues
 
@@ -135,8 +135,8 @@ def test_execution_errors_name_the_place(text: str, place: str, problem: str) ->
     [
         ("{{ range 9999999999 }}{{ end }}", "takes more than 20000 steps"),
         ('{{ define "r" }}{{ template "r" . }}{{ end }}{{ template "r" . }}', "maximum template depth (40)"),
-        ("{{ range 100 }}{{ range 100 }}xxxxxxxxxx{{ end }}{{ end }}", "output exceeds 50000"),
-        ('{{ $x := "xx" }}{{ range 99 }}{{ $x = print $x $x }}{{ end }}', "text exceeds 50000"),
+        ("{{ range 100 }}{{ range 100 }}xxxxxxxxxx{{ end }}{{ end }}", "writes more than 50000"),
+        ('{{ $x := "xx" }}{{ range 99 }}{{ $x = print $x $x }}{{ end }}', "a text of more than 50000"),
     ],
 )
 def test_what_a_template_may_use_up_is_bounded(text: str, message: str) -> None:

@@ -1,5 +1,6 @@
 """From a request to the list of messages that becomes its prompt."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
@@ -67,6 +68,11 @@ def test_marks_behind_the_text_leave_placeholders_alone() -> None:
     assert [message.content for message in found] == ["see [img][img-0]", "[img-1]"]
 
 
+def test_marks_may_be_renamed() -> None:
+    """The first of a number is the mark, another one is text."""
+    assert images.renamed("[img-0] [img-1] [img-0] [img-2]", 2, "<m>") == "<m> <m> [img-0] [img-2]"
+
+
 @given(st.lists(st.tuples(st.sampled_from(["", "a", "[img]", "[img] b [img]", "[img-7]"]), st.integers(0, 3))))
 def test_every_image_has_a_mark(turns: list[tuple[str, int]]) -> None:
     messages = [Message(USER, text, images=[b""] * count) for text, count in turns]
@@ -131,8 +137,6 @@ async def test_the_last_message_always_stays(messages: list[Message]) -> None:
 @given(st.lists(_TURN, min_size=1, max_size=8), st.integers(1, 120))
 def test_the_oldest_go_first_and_system_texts_stay(messages: list[Message], limit: int) -> None:
     """The result is the first candidate of the rule that fits."""
-    import asyncio
-
     kept = asyncio.run(fit(messages, limit=limit, render=_joined, count=_length))
     for index in range(len(messages)):
         candidate = [m for m in messages[:index] if m.role == SYSTEM] + messages[index:]
