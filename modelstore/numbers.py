@@ -25,9 +25,17 @@ def float32(value: float) -> float:
     # Six digits survive the way through a normal float32, so a text of six or fewer is the shortest if it leads back.
     for digits in range(6 if abs(exact) >= _FLOAT32_TINY else 1, 9):
         shorter = float(f"{exact:.{digits}g}")
-        if abs(shorter) <= FLOAT32_MAX and _F32.unpack(_F32.pack(shorter))[0] == exact:
+        if _rounded(shorter) == exact:
             return shorter
     return float(f"{exact:.9g}")
+
+
+def _rounded(value: float) -> float:
+    """The float32 nearest to a number; infinity beyond the largest."""
+    try:
+        return _F32.unpack(_F32.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
 
 
 def json_number(value: float) -> str:

@@ -105,7 +105,7 @@ class Scheduler:
             return await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
-                pass
+                answer.result().release()  # it came in the same instant as the cancellation
             self._post(self._on_withdraw, ticket)
             raise
 

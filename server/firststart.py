@@ -22,12 +22,17 @@ SEED: Final = "LLAMAD_SEED"
 _SHOWN_MODELS: Final = 5
 
 
+def is_asked_for(environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether the daemon was started for somebody who tries it out."""
+    return environ.get(SEED) == "1"
+
+
 def seed(store: Store, environ: Mapping[str, str] = os.environ) -> Name | None:
-    """Pull the bundled model into a store that has none, if LLAMAD_SEED=1; returns its name if it did.
+    """Pull the bundled model into a store that has none, if asked for; returns its name if it did.
 
     Copies a few megabytes: not for an event loop. Raises errors of the store.
     """
-    if environ.get(SEED) != "1" or store.catalog.list():
+    if not is_asked_for(environ) or store.catalog.list():
         return None
     name = bundled.names()[0]
     bundled.pull(store, name, _ignore)

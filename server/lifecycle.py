@@ -27,7 +27,7 @@ from modelstore.store import Store
 from scheduler.errors import ShuttingDown
 from scheduler.loop import Scheduler
 from scheduler.requests import Limits
-from server import listening, log
+from server import build, firststart, listening, log, selftest
 from server.app import create_app
 from server.errors import ServerError
 from server.origins import Origins
@@ -125,7 +125,11 @@ class Daemon:
         except BaseException:
             await services.scheduler.stop()
             raise
+        trial = asyncio.create_task(selftest.check(build.read()))
+        if firststart.is_asked_for():
+            print(await asyncio.to_thread(firststart.welcome, self._settings, services.store, build.read()), flush=True)
         await interrupts.stop.wait()
+        trial.cancel()
         _log.info("shutting down", drain=f"{self._settings.drain_timeout:g}s")
         await drain(services, interrupts.cut, self._settings.drain_timeout)
         await _close(server)
@@ -139,6 +143,7 @@ class Daemon:
         store = await asyncio.to_thread(
             Store.open, settings.models, prune=not settings.no_prune, go_template=settings.go_template
         )
+        await asyncio.to_thread(firststart.seed, store)
         scheduler = Scheduler(limits(settings))
         await scheduler.start()
         return Services(settings, store, scheduler, BundledTransfers())

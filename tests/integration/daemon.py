@@ -25,7 +25,15 @@ class Daemon:
         self.home = home
         self.log: list[str] = []
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "LLAMAD_"))}
-        variables |= {"HOME": str(home), "OLLAMA_HOST": "127.0.0.1:0", "OLLAMA_NO_CLOUD": "1", "PYTHONUNBUFFERED": "1"}
+        # the engine's trial at start passes once for all daemons of the tests
+        cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+        variables |= {
+            "HOME": str(home),
+            "XDG_CACHE_HOME": cache,
+            "OLLAMA_HOST": "127.0.0.1:0",
+            "OLLAMA_NO_CLOUD": "1",
+            "PYTHONUNBUFFERED": "1",
+        }
         self.process = subprocess.Popen(
             [sys.executable, "-m", "server", "serve"],
             cwd=ROOT,

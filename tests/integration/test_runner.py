@@ -373,4 +373,5 @@ def test_a_file_that_is_no_model_is_named_without_its_folder(tmp_path: Path) -> 
     assert isinstance(failed, frames.LoadFailed)
     assert failed.unsupported
     assert str(tmp_path) not in failed.message
-    assert runner.close() == 1
+    assert runner.process.wait() == 1
+    runner.close()

@@ -1,3 +1,5 @@
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# (recorded JSON has any shape)
 """Recorded requests of the reference daemon, and its answers."""
 
 import json

@@ -1,4 +1,5 @@
 """Runs the command-line program behind the proxy and checks the areas `modelfile` and `cli`."""
+
 import os
 import re
 import shlex
@@ -22,14 +23,28 @@ def run(cli, command, proxy, server, files=None, stdin="", down=False):
                 shutil.copy(kit.file_path(content["file"]), Path(folder, name))
             else:
                 Path(folder, name).write_bytes(content.encode("utf-8", "surrogateescape"))
-        env = {"HOME": folder, "PATH": os.environ["PATH"], "OLLAMA_HOST": "127.0.0.1:1" if down else proxy.address, "TERM": "dumb"}
+        env = {
+            "HOME": folder,
+            "PATH": os.environ["PATH"],
+            "OLLAMA_HOST": "127.0.0.1:1" if down else proxy.address,
+            "TERM": "dumb",
+        }
         for k in ("PYTHONPATH", "VIRTUAL_ENV"):
             if k in os.environ:
                 env[k] = os.environ[k]
-        done = subprocess.run([*shlex.split(cli), *command], input=stdin.encode(), capture_output=True, cwd=folder, env=env, timeout=120)
-        hide = lambda text: text.replace(folder, "<cwd>").replace(proxy.address, "<host>")
-        return {"exit_code": done.returncode, "stdout": output(hide(done.stdout.decode()), server),
-                "stderr": progress(hide(done.stderr.decode()), server), "requests": proxy.take()}
+        done = subprocess.run(
+            [*shlex.split(cli), *command], input=stdin.encode(), capture_output=True, cwd=folder, env=env, timeout=120
+        )
+
+        def hide(text):
+            return text.replace(folder, "<cwd>").replace(proxy.address, "<host>")
+
+        return {
+            "exit_code": done.returncode,
+            "stdout": output(hide(done.stdout.decode()), server),
+            "stderr": progress(hide(done.stderr.decode()), server),
+            "requests": proxy.take(),
+        }
 
 
 def output(text, server):
@@ -61,10 +76,13 @@ def shown(server, name):
     r = server.http.post(server.base + "/api/show", json={"model": name})
     body = r.json()
     body = {k: body[k] for k in SHOWN if k in body}
-    return kit.canonical({"json": kit.normalise(body, server, ())}, {"compare": {"sort_parameters": True}}, server)["json"]
+    return kit.canonical({"json": kit.normalise(body, server, ())}, {"compare": {"sort_parameters": True}}, server)[
+        "json"
+    ]
 
 
 # -- area modelfile -------------------------------------------------------------------------------
+
 
 def modelfile(text, cli, proxy, server):
     """CLI: Modelfile -> create request, messages."""
@@ -91,12 +109,15 @@ def show_of(create, server):
 
 # -- area cli -------------------------------------------------------------------------------------
 
+
 def command(case, cli, proxy, server):
     for step in case.get("before", []):
         server.send(step)
     try:
         proxy.take()
-        return run(cli, case["command"], proxy, server, case.get("files"), case.get("stdin", ""), case.get("down", False))
+        return run(
+            cli, case["command"], proxy, server, case.get("files"), case.get("stdin", ""), case.get("down", False)
+        )
     finally:
         for step in case.get("after", []):
             server.send(step)

@@ -2,6 +2,7 @@
 
 A vector is a dict: name, note?, before?, request, after?, compare?, response; README.md here explains them.
 """
+
 import base64
 import copy
 import datetime
@@ -18,18 +19,28 @@ import httpx
 
 HERE = Path(__file__).resolve().parent
 MODELS = HERE.parent / "models"
-HEADERS = ("allow", "location", "vary", "access-control-allow-origin", "access-control-allow-methods",
-           "access-control-allow-headers", "access-control-max-age", "cache-control", "content-type")
+HEADERS = (
+    "allow",
+    "location",
+    "vary",
+    "access-control-allow-origin",
+    "access-control-allow-methods",
+    "access-control-allow-headers",
+    "access-control-max-age",
+    "cache-control",
+    "content-type",
+)
 
 
 # -- talking to a server --------------------------------------------------------------------------
+
 
 class Server:
     def __init__(self, base_url, models):
         self.base = base_url.rstrip("/")
         self.http = httpx.Client(timeout=300, trust_env=False)
         self.models = models
-        self.digests = {}          # hex digest of a weights layer -> placeholder
+        self.digests = {}  # hex digest of a weights layer -> placeholder
         self.files = {f: file_path(f) for m in models for f in m["files"]}
 
     def send(self, request):
@@ -84,7 +95,7 @@ class Server:
             name = m["create"]["model"]
             text = self.http.post(self.base + "/api/show", json={"model": name}).json().get("modelfile", "")
             found = re.findall(r"^(FROM|ADAPTER) \S*sha256[-:]([0-9a-f]{64})$", text, re.M)
-            for i, (kind, digest) in enumerate(found):
+            for i, (_kind, digest) in enumerate(found):
                 self.digests.setdefault(digest, f"<{'weights' if i == 0 else 'layer'}:{name}{i or ''}>")
 
 
@@ -112,6 +123,7 @@ def check(vector, server):
 
 
 # -- answer -> vector response --------------------------------------------------------------------
+
 
 def response_of(r, server, flags):
     kind = r.headers.get("content-type", "")
@@ -163,11 +175,19 @@ def sse(text):
 # -- normalisation --------------------------------------------------------------------------------
 
 TIME = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$")
-IDS = [(re.compile(p), n) for p, n in (
-    (r"^(call_[A-Za-z0-9]{6,}|[A-Za-z0-9]{32})$", "<id:call>"), (r"^chatcmpl-[A-Za-z0-9_-]+$", "<id:chatcmpl>"),
-    (r"^cmpl-[A-Za-z0-9_-]+$", "<id:cmpl>"), (r"^resp_[A-Za-z0-9_-]+$", "<id:resp>"),
-    (r"^msg_[A-Za-z0-9_-]+$", "<id:msg>"), (r"^rs_[A-Za-z0-9_-]+$", "<id:rs>"),
-    (r"^fc_[A-Za-z0-9_-]+$", "<id:fc>"), (r"^req_[A-Za-z0-9_-]+$", "<id:req>"))]
+IDS = [
+    (re.compile(p), n)
+    for p, n in (
+        (r"^(call_[A-Za-z0-9]{6,}|[A-Za-z0-9]{32})$", "<id:call>"),
+        (r"^chatcmpl-[A-Za-z0-9_-]+$", "<id:chatcmpl>"),
+        (r"^cmpl-[A-Za-z0-9_-]+$", "<id:cmpl>"),
+        (r"^resp_[A-Za-z0-9_-]+$", "<id:resp>"),
+        (r"^msg_[A-Za-z0-9_-]+$", "<id:msg>"),
+        (r"^rs_[A-Za-z0-9_-]+$", "<id:rs>"),
+        (r"^fc_[A-Za-z0-9_-]+$", "<id:fc>"),
+        (r"^req_[A-Za-z0-9_-]+$", "<id:req>"),
+    )
+]
 ID_KEYS = {"id", "call_id", "item_id", "request_id", "tool_use_id"}
 TIME_KEYS = {"created_at", "modified_at", "expires_at"}
 UNIX_KEYS = {"created", "created_at", "completed_at"}
@@ -177,8 +197,9 @@ def normalise(value, server, flags, key=None):
     if isinstance(value, dict):
         return {k: normalise(x, server, flags, k) for k, x in value.items()}
     if isinstance(value, list):
-        if len(value) > 64 and key in ("tokens", "scores", "token_type", "merges") or \
-                len(value) > 64 and isinstance(key, str) and key.startswith("tokenizer."):
+        if (len(value) > 64 and key in ("tokens", "scores", "token_type", "merges")) or (
+            len(value) > 64 and isinstance(key, str) and key.startswith("tokenizer.")
+        ):
             packed = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
             return {"<array>": {"length": len(value), "sha256": hashlib.sha256(packed).hexdigest()}}
         return [normalise(x, server, flags, key) for x in value]
@@ -227,6 +248,7 @@ def plain(text, server, flags=()):
 
 # -- comparison -----------------------------------------------------------------------------------
 
+
 def canonical(response, vector, server, strict=False):
     """What is compared: unordered lists sorted, foreign models dropped, streamed text joined."""
     out = copy.deepcopy(response)
@@ -236,8 +258,10 @@ def canonical(response, vector, server, strict=False):
         known = {full(m["create"]["model"]) for m in server.models}
         for k in ("models", "data"):
             if isinstance(body.get(k), list):
-                body[k] = sorted((m for m in body[k] if full(m.get("name") or m.get("id")) in known),
-                                 key=lambda m: m.get("name") or m.get("id"))
+                body[k] = sorted(
+                    (m for m in body[k] if full(m.get("name") or m.get("id")) in known),
+                    key=lambda m: m.get("name") or m.get("id"),
+                )
     if flags.get("sort_parameters") and isinstance(body, dict):
         if isinstance(body.get("parameters"), str):
             body["parameters"] = "\n".join(sorted(body["parameters"].split("\n")))
@@ -248,14 +272,14 @@ def canonical(response, vector, server, strict=False):
     if strict:
         return out
     if out.get("status", 0) >= 400:
-        out["headers"].pop("content-length", None)        # of a HEAD that failed
+        out["headers"].pop("content-length", None)  # of a HEAD that failed
     if flags.get("engine_text"):
         hide_error_text(body)
         for e in out.get("events", []):
             hide_error_text(e)
     for e in out.get("events", []):
         if isinstance(e, dict) and "layer sha256:" in e.get("status", ""):
-            e["status"] = "layer " + e["status"].split()[-1]        # new or existing: depends on the store
+            e["status"] = "layer " + e["status"].split()[-1]  # new or existing: depends on the store
     if "events" in out:
         out["events"] = out["events"][-1:] if flags.get("only_last") else join(out["events"])
     if flags.get("text") == "free":
@@ -373,8 +397,14 @@ def differences(want, got, path=""):
         return out
     if isinstance(want, list) and isinstance(got, list):
         if len(want) != len(got):
-            return [f"~ {path}: {len(want)} items expected, {len(got)} found", f"    - {brief(want)}", f"    + {brief(got)}"]
-        return [line for i, (a, b) in enumerate(zip(want, got)) for line in differences(a, b, f"{path}[{i}]")]
+            return [
+                f"~ {path}: {len(want)} items expected, {len(got)} found",
+                f"    - {brief(want)}",
+                f"    + {brief(got)}",
+            ]
+        return [
+            line for i, (a, b) in enumerate(zip(want, got, strict=False)) for line in differences(a, b, f"{path}[{i}]")
+        ]
     if isinstance(want, (int, float)) and isinstance(got, (int, float)) and not isinstance(want, bool):
         if isinstance(want, float) or isinstance(got, float):
             slack = 0.05 if path.endswith("logprob") else 2e-3

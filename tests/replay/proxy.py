@@ -1,4 +1,5 @@
 """A logging proxy: forwards every request to the server under test and keeps method, path and body."""
+
 import http.client
 import json
 import threading
@@ -10,7 +11,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def forward(self):
         length = int(self.headers.get("Content-Length") or 0)
-        body = self.rfile.read(length) if length else self.chunks() if "chunked" in self.headers.get("Transfer-Encoding", "") else b""
+        body = (
+            self.rfile.read(length)
+            if length
+            else self.chunks()
+            if "chunked" in self.headers.get("Transfer-Encoding", "")
+            else b""
+        )
         self.server.log.append((self.command, self.path, body))
         there = http.client.HTTPConnection(self.server.target, timeout=300)
         skip = {"host", "transfer-encoding", "content-length", "connection"}
@@ -18,7 +25,7 @@ class Handler(BaseHTTPRequestHandler):
         answer = there.getresponse()
         self.send_response(answer.status, answer.reason)
         for k, x in answer.getheaders():
-            if k.lower() not in self.server.drop or self.command == "HEAD" and k.lower() == "content-length":
+            if k.lower() not in self.server.drop or (self.command == "HEAD" and k.lower() == "content-length"):
                 self.send_header(k, x)
         self.send_header("Connection", "close")
         self.end_headers()
@@ -46,7 +53,7 @@ class Proxy:
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.target, self.server.log = target, []
         self.server.drop = {"transfer-encoding", "connection", "date", "server"}
-        self.address = "127.0.0.1:%d" % self.server.server_address[1]
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
     def take(self):

@@ -41,6 +41,8 @@ class Model:
         """Raises `ModelLoadError` with the engine's own words."""
         lib = native()
         self._lib = lib
+        # A build for every processor has its backends in libraries of their own, which are looked for here.
+        lib.llama_backend_init()
         self.pointer: Any = _load(lib, params, progress)
         if not self.pointer:
             raise ModelLoadError(log.reason() or "failed to load model", unsupported=log.blames_the_file())
