@@ -282,6 +282,8 @@ class Batcher:
         piece = self._engine.written_piece(token) if token in running.preserved else self._engine.piece(token)
         self._say(running, running.text.push(piece, entry))
         running.token = token
+        if ended:
+            running.generated += 1  # only the end token may follow: it counts, but need not be computed
         if running.text.stopped or ended or running.text.looping:
             self._finish(running, "stop")
         elif running.generated >= running.budget or self._full(running):

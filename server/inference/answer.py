@@ -70,6 +70,7 @@ class Answer:
         self._lease = lease
         self._plan = plan
         self._pieces = self._run()
+        self._thought = ""
         self.outcome: Outcome | None = None
 
     def __aiter__(self) -> AsyncIterator[list[Piece]]:
@@ -109,31 +110,35 @@ class Answer:
 
     async def _constrained(self, constraint: frames.Constraint) -> AsyncIterator[list[Piece]]:
         """Think freely first; where the answer itself begins, begin it again under the constraint."""
-        fields, parser = self._plan.fields, self._plan.parser
-        said = ""
+        fields = self._plan.fields
+        async for pieces in self._thoughts(fields):
+            yield pieces
+        if self.outcome is not None:
+            return
+        again: GenerateFields = {**fields, "prompt": fields["prompt"] + self._thought, "constraint": constraint}
+        async for chunk in self._lease.generate(**again):
+            if pieces := [Piece(delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]:
+                yield pieces
+            if chunk.done is not None:
+                self.outcome = self._outcome(chunk.done, [])
+
+    async def _thoughts(self, fields: GenerateFields) -> AsyncIterator[list[Piece]]:
+        """Generate until the answer proper begins, or all is said; what led there is in `_thought`."""
+        parser = self._plan.parser
         async with aclosing(self._lease.generate(**fields)) as generation:
             async for chunk in generation:
                 for delta in chunk.deltas:
                     parsed = parser.feed(delta.text)
-                    if parsed.thinking:
-                        yield [Piece(thinking=parsed.thinking, logprobs=delta.logprobs)]
+                    if parsed.thinking or parsed.calls:
+                        yield [Piece("", parsed.thinking, list(parsed.calls), delta.logprobs)]
+                    self._thought += delta.text.removesuffix(parsed.content)
                     if parsed.content:
-                        said += delta.text[: len(delta.text) - len(parsed.content)]
-                        break
-                    said += delta.text
-                else:
-                    if chunk.done is not None:
-                        self.outcome = self._outcome(chunk.done, [])
                         return
-                    continue
-                break
-        again: GenerateFields = {**fields, "prompt": fields["prompt"] + said, "constraint": constraint}
-        async for chunk in self._lease.generate(**again):
-            pieces = [Piece(content=delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]
-            if chunk.done is not None:
-                self.outcome = self._outcome(chunk.done, [])
-            if pieces := [piece for piece in pieces if piece]:
-                yield pieces
+                if chunk.done is not None:
+                    rest = parser.finish()
+                    if rest.content or rest.thinking:
+                        yield [Piece(rest.content, rest.thinking)]
+                    self.outcome = self._outcome(chunk.done, list(rest.calls))
 
     def _outcome(self, done: frames.Done, calls: list[ToolCall]) -> Outcome:
         return Outcome(

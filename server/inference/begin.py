@@ -1,6 +1,7 @@
 """The way from a request to the first token: find the model, check, lease, assemble the prompt."""
 
 import asyncio
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,8 +15,15 @@ from server.inference.assemble import Prompt, assemble
 from server.inference.options import Options
 from server.inference.reference import key_of, refer
 from server.inference.request import ChatRequest, CompletionRequest
+from server.prompt import images
 from server.services import Services
 
+_NO_IMAGES: Final = (
+    '{"error":{"code":500,"message":"image input is not supported - hint: if this is unexpected, '
+    'you may need to provide the mmproj","type":"server_error"}}'
+)
+"""The engine's own error object, which the reference hands on as the text of the error."""
+_MEDIA_MARKER: Final = f"<__ollama_media_{secrets.token_hex(16)}__>"
 RAW_CONFLICT: Final = "raw mode does not support template, system, or context"
 
 
@@ -62,11 +70,18 @@ async def begin(
         prompt = await assemble(model, request, lease)
         if request.render_only:
             lease.release()
-            return Rendered(prompt.text, prompt.image_count)
+            return Rendered(_shown(prompt), prompt.image_count)
+        if prompt.whole and prompt.images and "vision" not in model.capabilities:
+            raise ApiError(500, _NO_IMAGES)
         return _answer(lease, request, prompt, chosen, loaded)
     except BaseException:
         lease.release()
         raise
+
+
+def _shown(prompt: Prompt) -> str:
+    """The prompt for people; the reference writes its engine's marker where a chat template has an image."""
+    return images.renamed(prompt.text, prompt.image_count, _MEDIA_MARKER) if prompt.whole else prompt.text
 
 
 def is_empty(request: ChatRequest | CompletionRequest) -> bool:
@@ -95,5 +110,5 @@ def _answer(
         "preserved": prompt.parser.preserved,
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
-    thinks_first = prompt.parser.splits_thinking and isinstance(request, ChatRequest)
+    thinks_first = prompt.parser.splits_thinking and bool(request.think) and isinstance(request, ChatRequest)
     return Answer(lease, Plan(fields, prompt.parser, loaded, request.format, thinks_first))

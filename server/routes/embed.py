@@ -7,7 +7,9 @@ import orjson
 from starlette.requests import Request
 from starlette.responses import Response
 
+from modelstore.errors import BlobNotFound
 from modelstore.model import StoredModel
+from modelstore.quoting import quote
 from scheduler.errors import RunnerFailed
 from scheduler.frames import Embedded
 from scheduler.lease import Lease
@@ -86,7 +88,10 @@ async def _one_vector(lease: Lease, text: str) -> Embedded:
 async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest) -> Lease:
     model = await asyncio.to_thread(_find, services, body)
     chosen = options.resolve(model.params, body.options)
-    reference = await asyncio.to_thread(refer, model)
+    try:
+        reference = await asyncio.to_thread(refer, model)
+    except BlobNotFound:
+        raise ApiError(404, _missing(body.model)) from None
     return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))
 
 
@@ -95,7 +100,11 @@ def _find(services: Services, body: native.EmbedRequest | native.EmbeddingsReque
     name = models.named(body.model)
     if isinstance(body, native.EmbedRequest):
         name = services.store.catalog.resolve(name)
-    return models.installed(services.store, name, f'model "{body.model}" not found, try pulling it first')
+    return models.installed(services.store, name, _missing(body.model))
+
+
+def _missing(name: str) -> str:
+    return f"model {quote(name)} not found, try pulling it first"
 
 
 ENDPOINTS: Final = (

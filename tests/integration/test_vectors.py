@@ -3,6 +3,7 @@
 """Recorded requests of the reference daemon, and its answers."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -18,10 +19,11 @@ REST = ["generate", "chat", "create", "tools", "thinking", "format", "render", "
 
 
 @pytest.fixture(scope="module")
-def server(daemon: Daemon) -> Any:
+def server(daemon: Daemon) -> Iterator[Any]:
     reference = kit.Server(daemon.base, kit.load("models"))
     reference.setup()
-    return reference
+    yield reference
+    reference.http.close()
 
 
 def differing(server: Any, area: str) -> dict[str, list[str]]:
