@@ -86,10 +86,11 @@ async def decode(weights: Path, command: Sequence[str] = RUNNER, timeout: float 
         verdict = Verdict(error=f"the runner does not speak our frames: {error}")
     finally:
         await _end(process)
+        last_line = await log
     code = process.returncode or 0
     by_signal = -code if code < 0 and not verdict.tokens and not verdict.error else 0
     error = verdict.error or ("" if by_signal or verdict.tokens else f"the runner ended with status {code}")
-    return Verdict(tokens=verdict.tokens, signal=by_signal, error=error, last_line=await log)
+    return Verdict(tokens=verdict.tokens, signal=by_signal, error=error, last_line=last_line)
 
 
 async def _converse(process: asyncio.subprocess.Process, weights: Path) -> Verdict:

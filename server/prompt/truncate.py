@@ -1,8 +1,9 @@
 """Drops the oldest messages of a conversation that is too long for the context.
 
 The rule is the reference's: for i = 0, 1, … keep the system messages before i and everything from i on; the first such
-conversation that fits is taken, else the last one. How a template's output grows with its messages is the template's
-affair, so the candidates are tried one after the other; no bisection would be sure to find the same one.
+conversation that fits is taken, else the last one. Rendering and counting a long conversation takes milliseconds, and
+an agent's can have hundreds of messages, so the first that fits is found by bisection. That is the same one wherever
+dropping a message does not make a prompt longer.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -27,12 +28,22 @@ async def fit(
     prompt of fewer bytes is never counted. A single message is always kept.
     """
     last = len(messages) - 1
-    for index in range(last):
+
+    async def fits(index: int) -> bool:
         kept = _from(messages, index)
         extra = IMAGE_TOKENS * images.total(messages[index:]) if has_projector else 0
-        if extra <= limit and await _fits(await render(kept), limit - extra, count):
-            return kept
-    return _from(messages, last) if messages else []
+        return extra <= limit and await _fits(await render(kept), limit - extra, count)
+
+    if last <= 0 or await fits(0):
+        return list(messages)
+    low, high = 0, last  # low does not fit, and high is taken as it is
+    while high - low > 1:
+        middle = (low + high) // 2
+        if await fits(middle):
+            high = middle
+        else:
+            low = middle
+    return _from(messages, high)
 
 
 def _from(messages: Sequence[Message], index: int) -> list[Message]:
