@@ -41,6 +41,7 @@ class Load(Frame, tag="load", frozen=True):
     """Layers on the GPU; -1 is all that fit, 0 none."""
     main_gpu: int | None = None
     use_mmap: bool | None = None
+    use_mlock: bool = False
     num_thread: int = 0
     """0: as many as this process may use cores."""
     embedding: bool = False

@@ -147,6 +147,7 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot) -> Load
         num_gpu=placement.num_gpu,
         main_gpu=placement.main_gpu,
         use_mmap=placement.use_mmap,
+        use_mlock=bool(target.spec.use_mlock),
         num_thread=target.spec.num_thread or snapshot.host.threads,
         embedding=model.facts.embedding,
         flash_attention=placement.flash_attention,

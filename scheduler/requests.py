@@ -60,6 +60,7 @@ class LoadOptions:
     num_gpu: int = -1
     main_gpu: int | None = None
     use_mmap: bool | None = None
+    use_mlock: bool | None = None
     num_thread: int = 0
     draft_num_predict: int | None = None
 

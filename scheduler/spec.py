@@ -64,6 +64,7 @@ class Spec:
     draft_num_predict: int
     widths: tuple[int, ...]
     """Numbers of parallel sequences to try, best first."""
+    use_mlock: bool | None = None
 
 
 def default_context(gpus: tuple[Device, ...], overhead: int) -> int:
@@ -92,6 +93,7 @@ def resolve(request: LeaseRequest, limits: Limits, tier: int) -> Spec:
         num_thread=options.num_thread,
         draft_num_predict=options.draft_num_predict or 0,
         widths=_widths(model, limits),
+        use_mlock=options.use_mlock,
     )
 
 
@@ -167,4 +169,6 @@ def difference(wanted: Spec, running: Running) -> str | None:
     mapped = running.use_mmap is not False  # the engine maps unless told not to
     if wanted.use_mmap not in (None, mapped) or (wanted.use_mmap is None and had.use_mmap is not None):
         return "use_mmap"
+    if wanted.use_mlock is not None and wanted.use_mlock != bool(had.use_mlock):
+        return "use_mlock"
     return None

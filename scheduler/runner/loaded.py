@@ -20,7 +20,7 @@ class LoadedModel:
     def __init__(self, load: frames.Load, progress: Callable[[float], None]) -> None:
         """Raises `ModelLoadError`."""
         log = EngineLog()
-        params = ModelParams(load.weights, load.num_gpu, load.main_gpu, load.use_mmap, load.adapters)
+        params = ModelParams(load.weights, load.num_gpu, load.main_gpu, load.use_mmap, load.use_mlock, load.adapters)
         self.model = Model(params, log, progress)
         self.vocabulary = self.model.vocabulary
         trained = self.model.num_ctx_train

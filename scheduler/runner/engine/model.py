@@ -12,6 +12,8 @@ from scheduler.runner.engine.vocabulary import Vocabulary
 _LOAD_MODE_AUTO: Final = -1
 _LOAD_MODE_READ: Final = 0
 _LOAD_MODE_MAP: Final = 1
+_LOAD_MODE_LOCK: Final = 2
+_LOAD_MODE_MAP_AND_LOCK: Final = 3
 _SPLIT_NONE: Final = 0
 
 
@@ -31,6 +33,7 @@ class ModelParams:
     num_gpu: int = -1
     main_gpu: int | None = None
     use_mmap: bool | None = None
+    use_mlock: bool = False
     adapters: Sequence[tuple[str, float]] = ()
 
 
@@ -67,13 +70,19 @@ class Model:
         return adapter, scale
 
 
+def _load_mode(params: ModelParams) -> int:
+    if params.use_mlock:
+        return _LOAD_MODE_LOCK if params.use_mmap is False else _LOAD_MODE_MAP_AND_LOCK
+    return {None: _LOAD_MODE_AUTO, False: _LOAD_MODE_READ, True: _LOAD_MODE_MAP}[params.use_mmap]
+
+
 def _load(lib: Any, params: ModelParams, progress: Callable[[float], None]) -> Any:
     native_params = lib.llama_model_default_params()
     native_params.n_gpu_layers = params.num_gpu
     if params.main_gpu is not None:
         native_params.main_gpu = params.main_gpu
         native_params.split_mode = _SPLIT_NONE
-    native_params.load_mode = {None: _LOAD_MODE_AUTO, False: _LOAD_MODE_READ, True: _LOAD_MODE_MAP}[params.use_mmap]
+    native_params.load_mode = _load_mode(params)
 
     def report(fraction: float, _user: object) -> bool:
         progress(fraction)

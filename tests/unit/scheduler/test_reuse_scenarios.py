@@ -54,6 +54,9 @@ def reload_reason(
         ({}, {"use_mmap": True}, "use_mmap"),
         ({}, {"use_mmap": False}, None),
         ({"use_mmap": True}, {}, "use_mmap"),
+        ({}, {"use_mlock": True}, "use_mlock"),
+        ({"use_mlock": True}, {}, None),
+        ({}, {"use_mlock": False}, None),
         ({}, {"keep_alive": 3.0}, None),
     ],
 )
