@@ -55,6 +55,6 @@ class RedirectResponse(Response):
 
 
 async def hang_up(receive: Receive) -> None:
-    """Return when the client has gone. To be awaited once the body has been read."""
+    """Return when the client has gone. To be awaited once the body has been read: what is left of it is dropped."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -28,7 +28,7 @@ class BadSetting(ValueError):
     """A value that cannot be used, where the default is."""
 
 
-def _read_bool(text: str) -> bool:
+def is_true(text: str) -> bool:
     """Any text that is no spelling of false is true."""
     return text not in _FALSE
 
@@ -139,18 +139,18 @@ class Settings:
     num_parallel: int = _setting("OLLAMA_NUM_PARALLEL", _read_uint, 0, "Maximum number of parallel requests")
     """0: chosen for each model."""
     no_cloud: bool = _setting(
-        "OLLAMA_NO_CLOUD", _read_bool, False, "Disable Ollama cloud features (remote inference and web search)"
+        "OLLAMA_NO_CLOUD", is_true, False, "Disable Ollama cloud features (remote inference and web search)"
     )
-    no_prune: bool = _setting("OLLAMA_NOPRUNE", _read_bool, False, "Do not prune model blobs on startup")
+    no_prune: bool = _setting("OLLAMA_NOPRUNE", is_true, False, "Do not prune model blobs on startup")
     origins: tuple[str, ...] = _setting("OLLAMA_ORIGINS", _read_list, (), "A comma separated list of allowed origins")
-    sched_spread: bool = _setting("OLLAMA_SCHED_SPREAD", _read_bool, False, "Always schedule model across all GPUs")
-    flash_attention: bool | None = _setting("OLLAMA_FLASH_ATTENTION", _read_bool, None, "Enabled flash attention")
+    sched_spread: bool = _setting("OLLAMA_SCHED_SPREAD", is_true, False, "Always schedule model across all GPUs")
+    flash_attention: bool | None = _setting("OLLAMA_FLASH_ATTENTION", is_true, None, "Enabled flash attention")
     kv_cache_type: str = _setting(
         "OLLAMA_KV_CACHE_TYPE", str, "f16", "Quantization type for the K/V cache (default: f16)"
     )
     llm_library: str = _setting("OLLAMA_LLM_LIBRARY", str, "", "Set LLM library to bypass autodetection")
     gpu_overhead: int = _setting("OLLAMA_GPU_OVERHEAD", _read_uint, 0, "Reserve a portion of VRAM per GPU (bytes)")
-    igpu_enable: bool | None = _setting("OLLAMA_IGPU_ENABLE", _read_bool, None, "Enable integrated GPUs")
+    igpu_enable: bool | None = _setting("OLLAMA_IGPU_ENABLE", is_true, None, "Enable integrated GPUs")
     fit: str = _setting(
         "LLAMA_ARG_FIT", str, "on", 'Enable llama.cpp automatic fit of unset memory options (default "on")'
     )
@@ -174,14 +174,14 @@ class Settings:
     """Seconds."""
     go_template: bool | None = _setting(
         "OLLAMA_GO_TEMPLATE",
-        _read_bool,
+        is_true,
         None,
         "Always (true) or never (false) render with the model's own template where the weights bring one too",
         listed=False,
     )
     log_requests: bool = _setting(
         "OLLAMA_DEBUG_LOG_REQUESTS",
-        _read_bool,
+        is_true,
         False,
         "Write the body of each inference request to a temporary directory",
         listed=False,
@@ -189,9 +189,9 @@ class Settings:
     remotes: tuple[str, ...] = _setting(
         "OLLAMA_REMOTES", _read_hosts, ("ollama.com",), "Hosts that remote models may point to", listed=False
     )
-    vulkan: bool = _setting("OLLAMA_VULKAN", _read_bool, True, "Look for Vulkan devices", listed=False)
+    vulkan: bool = _setting("OLLAMA_VULKAN", is_true, True, "Look for Vulkan devices", listed=False)
     multiuser_cache: bool = _setting(
-        "OLLAMA_MULTIUSER_CACHE", _read_bool, False, "Spread conversations over the cache", listed=False
+        "OLLAMA_MULTIUSER_CACHE", is_true, False, "Spread conversations over the cache", listed=False
     )
     experiment: tuple[str, ...] = _setting("OLLAMA_EXPERIMENT", _read_hosts, (), "Experimental features", listed=False)
     home: Path = Path()

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.responses import NDJSON
+from server.responses import NDJSON, hang_up
 
 
 class LiveResponse(Response):
@@ -33,6 +33,5 @@ class LiveResponse(Response):
             self._close()
 
     async def _watch(self, receive: Receive) -> None:
-        while (await receive())["type"] != "http.disconnect":
-            pass
+        await hang_up(receive)
         self._close()

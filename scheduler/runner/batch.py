@@ -16,11 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import frames
-from scheduler.runner.constrain import ConstraintError, Matcher
 from scheduler.runner.limits import shift_range, token_budget
 from scheduler.runner.logprobs import logprob_of
 from scheduler.runner.outbox import Outbox
-from scheduler.runner.prefix import Slots
+from scheduler.runner.prefix import Slot, Slots
 from scheduler.runner.sequence import Chain, FinishReason, Job, Running
 from scheduler.runner.text import TextAssembler
 
@@ -64,7 +63,6 @@ class Engine(Protocol):
     def control_tokens(self, texts: Sequence[str], /) -> frozenset[int]: ...
     def tokenize(self, text: str, /) -> list[int]: ...
     def chain(self, sampling: frames.Sampling, prompt: Sequence[int], /) -> Chain: ...
-    def matcher(self, constraint: frames.Constraint, /) -> Matcher: ...
 
 
 class EngineFailure(RuntimeError):
@@ -125,28 +123,20 @@ class Batcher:
             claim = self._slots.claim(self._waiting[0].fit.tokens, self._context)
             if claim is None:
                 return
-            job = self._waiting.popleft()
             slot, cached = claim
-            try:
-                running = self._start(job, slot.id, cached)
-            except ConstraintError as error:
-                slot.busy = False
-                self._outbox.send(frames.Failed(job.request.id, str(error), 400))
-                continue
-            self._running.append(running)
+            self._running.append(self._start(self._waiting.popleft(), slot, cached))
             self._running.sort(key=lambda running: running.slot.id)
 
-    def _start(self, job: Job, slot: int, cached: int) -> Running:
+    def _start(self, job: Job, slot: Slot, cached: int) -> Running:
         request = job.request
-        matcher = self._engine.matcher(request.constraint) if request.constraint else None
         return Running(
             request=request,
             fit=job.fit,
-            slot=self._slots.all[slot],
+            slot=slot,
             prompt_tokens=len(job.fit.tokens),
             cached=cached,
             chain=self._engine.chain(request.sampling, job.fit.tokens),
-            matcher=matcher,
+            matcher=job.matcher,
             text=TextAssembler(request.stop),
             preserved=self._engine.control_tokens(request.preserved),
             budget=token_budget(request.num_predict, self._engine.num_ctx),

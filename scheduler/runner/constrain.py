@@ -1,13 +1,14 @@
 """Text that must conform to a grammar: a matcher says which tokens may come next, the others are masked out."""
 
 import json
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler.frames import Constraint
 from scheduler.runner.engine import Vocabulary
+from scheduler.runner.schema import closed
 
 _SPECIAL: Final = b"\xff"
 """Put before a token's text, it marks a token that no text matches."""
@@ -51,11 +52,13 @@ class Constraints:
         import llguidance
 
         if self._tokenizer is None:
+            if not self._vocabulary.end_tokens:
+                raise ConstraintError("a format needs an end-of-sequence token, which the model does not have")
             table: Any = _VocabularyTable(self._vocabulary)
             self._tokenizer = llguidance.LLTokenizer(table, eos_token=sorted(self._vocabulary.end_tokens))
         try:
             grammar = _grammar(constraint)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ConstraintError(str(error)) from error
         if problem := llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer):
             raise ConstraintError(problem)
@@ -86,25 +89,6 @@ def _grammar(constraint: Constraint) -> str:
     from llguidance import LLMatcher, grammar_from
 
     if constraint.kind == "json_schema":
-        schema = _closed(json.loads(constraint.source))
+        schema = closed(json.loads(constraint.source))
         return LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_JSON_SPACING)
     return grammar_from(constraint.kind, constraint.source)
-
-
-def _closed(schema: Any) -> Any:
-    """The schema with objects limited to the properties they name, unless they say otherwise, as llama.cpp reads it."""
-    if isinstance(schema, list):
-        return [_closed(item) for item in cast(list[Any], schema)]
-    if not isinstance(schema, dict):
-        return schema
-    closed: dict[str, Any] = {}
-    for key, value in cast(dict[str, Any], schema).items():
-        if key in ("enum", "const", "default", "examples"):
-            closed[key] = value
-        elif key in ("properties", "$defs", "definitions", "patternProperties") and isinstance(value, dict):
-            closed[key] = {name: _closed(item) for name, item in cast(dict[str, Any], value).items()}
-        else:
-            closed[key] = _closed(value)
-    if "properties" in closed:
-        closed.setdefault("additionalProperties", False)
-    return closed

@@ -5,7 +5,7 @@ within the physical batch. A chat model turns one text at a time into the mean o
 """
 
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -28,7 +28,7 @@ class EmbedError(ValueError):
     """One input cannot be embedded. The client's fault."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class EmbedJob:
     """One request, its inputs tokenised."""
 
@@ -146,8 +146,8 @@ class _Queue:
         """Drop a request."""
         self._jobs = deque(job for job in self._jobs if job.request.id != id)
 
-    def _missing(self) -> list[tuple[EmbedJob, int]]:
-        return [(job, index) for job in self._jobs for index, vector in enumerate(job.vectors) if vector is None]
+    def _missing(self) -> Iterator[tuple[EmbedJob, int]]:
+        return ((job, index) for job in self._jobs for index, vector in enumerate(job.vectors) if vector is None)
 
     def _settle(self, job: EmbedJob) -> None:
         """Answer a request whose vectors are all there."""
@@ -183,19 +183,18 @@ class PackedEmbedder(_Queue):
         batch = self._pack()
         rows = self._fill([job.inputs[index] for job, index in batch])
         result = self._context.decode(sum(rows))
-        jobs = list(dict.fromkeys(id(job) for job, _ in batch))
-        members = {id(job): job for job, _ in batch}
+        jobs = list(dict.fromkeys(job for job, _ in batch))
         if result != 0:
             self._context.clear()
-            self._fail([members[key] for key in jobs], "Compute error.")
+            self._fail(jobs, "Compute error.")
             return
         end = 0
         for sequence, (job, index) in enumerate(batch):
             end += rows[sequence]
             job.vectors[index] = self._vector(sequence, end - 1)
         self._context.clear()
-        for key in jobs:
-            self._settle(members[key])
+        for job in jobs:
+            self._settle(job)
 
     def _pack(self) -> list[tuple[EmbedJob, int]]:
         """The oldest inputs that share a decode: at least one, then up to the budget."""
@@ -243,7 +242,7 @@ class ChatModelEmbedder(_Queue):
             return
         slot = min(idle, key=lambda slot: (slot.used if slot.tokens else 0, slot.id))
         slot.truncate(self._context, 0)
-        job, index = self._missing()[0]
+        job, index = next(self._missing())
         total = self._hidden_states(slot.id, job.inputs[index])
         self._context.remove(slot.id, 0)
         if total is None:

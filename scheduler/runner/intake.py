@@ -12,6 +12,7 @@ from typing import Final, TypeAlias
 
 from scheduler import frames
 from scheduler.runner import embed
+from scheduler.runner.constrain import ConstraintError
 from scheduler.runner.embed import EmbedError, EmbedJob
 from scheduler.runner.limits import PromptTooLong, fit_prompt
 from scheduler.runner.loaded import LoadedModel
@@ -65,7 +66,7 @@ class Intake:
             if self._model is None:
                 raise RuntimeError("the model is not loaded yet")
             self._prepare(frame, self._model)
-        except (PromptTooLong, EmbedError, UnsupportedInput) as error:
+        except (PromptTooLong, EmbedError, UnsupportedInput, ConstraintError) as error:
             self._answer(frames.Failed(frame.id, str(error), 400))
         except Exception as error:  # whatever is wrong with one request must not end the others
             self._answer(frames.Failed(frame.id, f"failed to process inputs: {error}"))
@@ -104,4 +105,4 @@ def _generation(frame: frames.Generate, model: LoadedModel) -> Job:
         truncate=frame.truncate,
         shift=frame.shift and model.context.can_shift,
     )
-    return Job(frame, fit)
+    return Job(frame, fit, model.matcher(frame.constraint) if frame.constraint else None)

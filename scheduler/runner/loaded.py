@@ -12,6 +12,8 @@ from scheduler.runner.sampling import build_chain
 
 EMBEDDING_SEQUENCES: Final = 32
 """Texts that may share one decode of an embedding model."""
+MAX_THREADS: Final = 512
+"""ggml aborts above it."""
 
 
 class LoadedModel:
@@ -26,7 +28,7 @@ class LoadedModel:
         trained = self.model.num_ctx_train
         self.num_ctx = min(load.num_ctx, trained) if trained > 0 else load.num_ctx
         self.embedding = load.embedding
-        self.slots = min(EMBEDDING_SEQUENCES, self.num_ctx, load.num_batch) if load.embedding else load.parallel
+        self.slots = min(EMBEDDING_SEQUENCES, self.num_ctx) if load.embedding else load.parallel
         self.context = Context(self.model, self._context_params(load), log)
         if not load.embedding:
             self.context.warm_up()
@@ -39,12 +41,13 @@ class LoadedModel:
     def _context_params(self, load: frames.Load) -> ContextParams:
         if load.kv_cache_type not in KV_TYPES:
             raise ModelLoadError(f"unsupported KV cache type {load.kv_cache_type!r}: use one of {', '.join(KV_TYPES)}")
-        cells = self.num_ctx if load.embedding else self.num_ctx * load.parallel
+        cells = _round_up(self.num_ctx, self.slots) if load.embedding else self.num_ctx * load.parallel
+        batch = max(load.num_batch, self.slots)
         return ContextParams(
             cells=cells,
             sequences=self.slots,
-            batch=min(load.num_batch, cells),
-            threads=load.num_thread or usable_cores(),
+            batch=min(_round_up(batch, self.slots) if load.embedding else batch, cells),
+            threads=min(load.num_thread, MAX_THREADS) if load.num_thread > 0 else usable_cores(),
             embedding=load.embedding,
             flash_attention=load.flash_attention,
             kv_cache_type=load.kv_cache_type,
@@ -91,6 +94,11 @@ class LoadedModel:
     def matcher(self, constraint: frames.Constraint) -> Matcher:
         """A matcher for one request. Raises `ConstraintError`."""
         return self._constraints.compile(constraint)
+
+
+def _round_up(value: int, step: int) -> int:
+    """The next multiple: the engine plans an embedding graph for equally many tokens of each sequence."""
+    return -(-value // step) * step
 
 
 def usable_cores() -> int:

@@ -19,7 +19,7 @@ def penalty_window(options: Sampling, num_ctx: int) -> int:
     neutral = options.repeat_penalty in (0.0, 1.0) and not options.presence_penalty and not options.frequency_penalty
     if neutral or options.repeat_last_n == 0:
         return 0
-    return num_ctx if options.repeat_last_n < 0 else options.repeat_last_n
+    return num_ctx if options.repeat_last_n < 0 else min(options.repeat_last_n, num_ctx)
 
 
 def build_chain(options: Sampling, *, vocab_size: int, num_ctx: int, prompt: Sequence[int]) -> SamplerChain:

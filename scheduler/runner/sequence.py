@@ -25,6 +25,7 @@ class Job:
 
     request: frames.Generate
     fit: Fit
+    matcher: Matcher | None = None
 
 
 @dataclass(slots=True, eq=False)

@@ -36,5 +36,7 @@ def listed(audience: Audience) -> list[tuple[str, str]]:
 
 def enabled(name: str) -> bool:
     """Whether a variable switches something on: any text does that is not a spelling of false."""
-    value = os.environ.get(name, "").strip().strip("\"'")
-    return bool(value) and value not in ("0", "f", "F", "false", "FALSE", "False")
+    from server.settings import clean, is_true
+
+    value = clean(os.environ.get(name, ""))
+    return bool(value) and is_true(value)

@@ -1,11 +1,9 @@
 """An answer as it grows: the runner's text, cut by the parser into content, thinking and tool calls."""
 
-import json
 import time
 from collections.abc import AsyncIterator
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
 
 from modelstore.quoting import quote
 from scheduler import frames
@@ -117,7 +115,8 @@ class Answer:
             return
         again: GenerateFields = {**fields, "prompt": fields["prompt"] + self._thought, "constraint": constraint}
         async for chunk in self._lease.generate(**again):
-            if pieces := [Piece(delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]:
+            pieces = [Piece(delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]
+            if pieces := [piece for piece in pieces if piece]:
                 yield pieces
             if chunk.done is not None:
                 self.outcome = self._outcome(chunk.done, [])
@@ -129,10 +128,12 @@ class Answer:
             async for chunk in generation:
                 for delta in chunk.deltas:
                     parsed = parser.feed(delta.text)
-                    if parsed.thinking or parsed.calls:
-                        yield [Piece("", parsed.thinking, list(parsed.calls), delta.logprobs)]
-                    self._thought += delta.text.removesuffix(parsed.content)
-                    if parsed.content:
+                    self._thought += delta.text
+                    said = parsed.thinking or parsed.calls or not parsed.content
+                    if piece := Piece("", parsed.thinking, list(parsed.calls), delta.logprobs if said else []):
+                        yield [piece]
+                    if parsed.content:  # the end of what was said; some of it may have been held back before
+                        self._thought = self._thought.removesuffix(parsed.content)
                         return
                 if chunk.done is not None:
                     rest = parser.finish()
@@ -164,10 +165,9 @@ def constraint_of(format: str) -> frames.Constraint | None:
     text = format.strip()
     if text in ("", "null", '""'):
         return None
-    value: Any = json.loads(text)
-    if value == "json":
+    if text == '"json"':
         return frames.Constraint("json_schema", '{"type":"object"}')
-    if isinstance(value, dict):
+    if text.startswith("{"):
         return frames.Constraint("json_schema", text)
     raise ApiError(500, f'invalid format: {quote(text)}; expected "json" or a valid JSON Schema object')
 

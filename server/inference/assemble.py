@@ -97,7 +97,7 @@ class JinjaRenderer:
 
 
 def _refused(error: PromptError) -> ApiError:
-    return ApiError(getattr(error, "status", 500), str(error))
+    return ApiError(error.status, error.message)
 
 
 async def assemble(model: StoredModel, request: ChatRequest | CompletionRequest, lease: Lease) -> Prompt:

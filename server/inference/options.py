@@ -10,6 +10,7 @@ from scheduler.requests import LoadOptions
 
 _SAMPLING: Final = frozenset(Sampling.__struct_fields__)
 _LOAD: Final = frozenset(LoadOptions.__slots__)
+_PER_REQUEST: Final = frozenset({"num_predict", "num_keep"})
 _MINIMUM_CONTEXT: Final = 4
 
 
@@ -27,15 +28,18 @@ class Options:
 def resolve(stored: Mapping[str, Any], requested: Mapping[str, Any]) -> Options:
     """Merge, later wins by key. Raises `OptionError` for a value of the wrong type, stored or requested."""
     merged: dict[str, Any] = {**check_json(stored), **check_json(requested)}
-    load = {key: value for key, value in merged.items() if key in _LOAD}
+
+    def given(names: frozenset[str]) -> dict[str, Any]:
+        return {key: value for key, value in merged.items() if key in names}
+
+    load = given(_LOAD)
     if not load.get("num_ctx"):
         load.pop("num_ctx", None)  # 0 is 'choose'
     elif load["num_ctx"] < _MINIMUM_CONTEXT:
         load["num_ctx"] = _MINIMUM_CONTEXT
     return Options(
         load=LoadOptions(**load),
-        sampling=Sampling(**{key: value for key, value in merged.items() if key in _SAMPLING}),
-        num_predict=merged.get("num_predict", -1),
-        num_keep=merged.get("num_keep", 4),
+        sampling=Sampling(**given(_SAMPLING)),
         stop=tuple(merged.get("stop", ())),
+        **given(_PER_REQUEST),
     )

@@ -1,13 +1,12 @@
 """A stored model as the scheduler sees it."""
 
+from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final
 
+from modelstore.ggufheader import ArrayRef, Value
 from modelstore.model import StoredModel
 from scheduler.requests import ModelFacts, ModelRef
 from server.details import details
-
-POOLING_KEY: Final = "pooling_type"
 
 
 def refer(model: StoredModel) -> ModelRef:
@@ -33,7 +32,7 @@ def key_of(model: StoredModel) -> str:
 
 
 def facts(model: StoredModel) -> ModelFacts:
-    """What the header says about memory and limits; only file sizes where it cannot be read."""
+    """What the header says about memory and limits; only file sizes where there is none."""
     size = sum(map(_size, model.weights))
     projector = sum(map(_size, model.projectors))
     header = model.header
@@ -44,6 +43,7 @@ def facts(model: StoredModel) -> ModelFacts:
     def number(key: str) -> int:
         return _whole(header.kv.get(f"{architecture}.{key}"))
 
+    tokens = header.kv.get("tokenizer.ggml.tokens")
     heads, width = number("attention.head_count"), number("embedding_length")
     head_size = width // heads if heads else 0
     return ModelFacts(
@@ -56,18 +56,24 @@ def facts(model: StoredModel) -> ModelFacts:
         key_length=number("attention.key_length") or head_size,
         value_length=number("attention.value_length") or head_size,
         sliding_window=number("attention.sliding_window"),
-        vocab_size=getattr(header.kv.get("tokenizer.ggml.tokens"), "count", 0),
+        vocab_size=tokens.count if isinstance(tokens, ArrayRef) else 0,
         weights_bytes=size,
         projector_bytes=projector,
-        embedding=f"{architecture}.{POOLING_KEY}" in header.kv,
+        embedding=f"{architecture}.pooling_type" in header.kv,
     )
 
 
-def _whole(value: Any) -> int:
-    """A count; the largest of a list by layer that is short enough to have been read."""
-    if isinstance(value, (list, tuple)):
-        return max((_whole(item) for item in value), default=0)  # pyright: ignore[reportUnknownVariableType]
-    return int(value) if isinstance(value, int | float) else 0
+def _whole(value: Value | None) -> int:
+    """A count; of an array, which has one for each layer, the largest. What is none counts as 0."""
+    if isinstance(value, ArrayRef):
+        return _largest(value)
+    return max(value, 0) if isinstance(value, int) else 0
+
+
+@lru_cache(maxsize=256)
+def _largest(array: ArrayRef) -> int:
+    """Read once: a blob never changes. Raises `InvalidGGUF`, `OSError`."""
+    return max(map(_whole, array.read()), default=0)
 
 
 def _size(path: Path) -> int:

@@ -88,7 +88,7 @@ def parsers_for(
     """The parser for an answer to `prompt`.
 
     `template` is the Go template, or in mode JINJA the text of the GGUF's chat template. For /api/generate leave the
-    tools out; for raw requests, and for generate in mode JINJA, use a bare `OutputParser()`.
+    tools out, and in mode JINJA use a bare `OutputParser()`.
     """
     names = [tool.name for tool in tools]
     if isinstance(template, Template):

@@ -9,6 +9,7 @@ from starlette.responses import Response
 
 from modelstore.errors import BlobNotFound
 from modelstore.model import StoredModel
+from modelstore.names import Name
 from modelstore.quoting import quote
 from scheduler.errors import RunnerFailed
 from scheduler.frames import Embedded
@@ -29,13 +30,14 @@ from server.services import Services, services_of
 async def embed(request: Request) -> Response:
     """Vectors of one or several texts, normalised."""
     body = await read(request, native.EMBED)
+    name = models.named(body.model)
     inputs = _inputs(body.input)
-    return await unless_gone(request, _embed(services_of(request), body, inputs))
+    return await unless_gone(request, _embed(services_of(request), body, name, inputs))
 
 
-async def _embed(services: Services, body: native.EmbedRequest, inputs: list[str]) -> Response:
+async def _embed(services: Services, body: native.EmbedRequest, name: Name, inputs: list[str]) -> Response:
     started = clock()
-    async with await _lease(services, body) as lease:
+    async with await _lease(services, body, name) as lease:
         loaded = clock()
         if not inputs:
             return JsonResponse({"model": body.model, "embeddings": []})
@@ -66,11 +68,12 @@ async def embeddings(request: Request) -> Response:
     body = await read(request, native.EMBEDDINGS)
     if not body.model.strip():
         raise ApiError(400, "model is required")
-    return await unless_gone(request, _embeddings(services_of(request), body))
+    name = models.named(body.model)
+    return await unless_gone(request, _embeddings(services_of(request), body, name))
 
 
-async def _embeddings(services: Services, body: native.EmbeddingsRequest) -> Response:
-    async with await _lease(services, body) as lease:
+async def _embeddings(services: Services, body: native.EmbeddingsRequest, name: Name) -> Response:
+    async with await _lease(services, body, name) as lease:
         if not body.prompt:
             return JsonResponse({"embedding": []})
         found = await _one_vector(lease, body.prompt)
@@ -85,8 +88,8 @@ async def _one_vector(lease: Lease, text: str) -> Embedded:
         raise ApiError(500, error.message.strip()) from error
 
 
-async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest) -> Lease:
-    model = await asyncio.to_thread(_find, services, body)
+async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest, name: Name) -> Lease:
+    model = await asyncio.to_thread(_find, services, body, name)
     chosen = options.resolve(model.params, body.options)
     try:
         reference = await asyncio.to_thread(refer, model)
@@ -95,9 +98,8 @@ async def _lease(services: Services, body: native.EmbedRequest | native.Embeddin
     return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))
 
 
-def _find(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest) -> StoredModel:
+def _find(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest, name: Name) -> StoredModel:
     """Here a missing model is reported in other words, and the older endpoint minds the case of the name."""
-    name = models.named(body.model)
     if isinstance(body, native.EmbedRequest):
         name = services.store.catalog.resolve(name)
     return models.installed(services.store, name, _missing(body.model))

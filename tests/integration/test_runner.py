@@ -375,3 +375,21 @@ def test_a_file_that_is_no_model_is_named_without_its_folder(tmp_path: Path) -> 
     assert str(tmp_path) not in failed.message
     assert runner.process.wait() == 1
     runner.close()
+
+
+@pytest.mark.parametrize("num_batch", [-(2**63), 0, 1, 3])
+def test_a_batch_smaller_than_its_sequences_is_widened(num_batch: int) -> None:
+    """The engine would abort; every sequence needs a row."""
+    runner = Runner(load("bare.gguf", num_batch=num_batch, parallel=4, num_ctx=64))
+    assert isinstance(runner.loaded, frames.Loaded)
+    assert runner.run(frames.Generate(id=1, prompt="a b c d e f g h", num_predict=2)).done(1).eval_tokens <= 2
+    runner.close()
+
+
+@pytest.mark.parametrize(("num_batch", "num_ctx"), [(255, 256), (1, 256), (7, 16), (512, 100), (33, 33)])
+def test_an_embedding_batch_of_any_size_loads(num_batch: int, num_ctx: int) -> None:
+    runner = Runner(load("tinyembed-random-f16.gguf", num_batch=num_batch, num_ctx=num_ctx, embedding=True))
+    answer = runner.ask(frames.Embed(id=1, inputs=["a text", "word " * 500]))
+    assert isinstance(answer, frames.Embedded)
+    assert answer.prompt_tokens <= 4 + num_ctx
+    runner.close()

@@ -1,7 +1,7 @@
 """A daemon without processes and sockets: the application over a temporary store and a fake scheduler."""
 
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -12,29 +12,13 @@ from modelstore.names import Name
 from modelstore.progress import Report
 from modelstore.store import Store
 from scheduler.loop import Scheduler
-from scheduler.requests import LoadedModel
 from server.app import create_app
 from server.services import Services
 from server.settings import Settings
 from server.transfers import BundledTransfers
+from tests.unit.server.fakes import FakeScheduler
 
 HOST = "127.0.0.1:11434"
-
-
-@dataclass
-class FakeScheduler:
-    """Shows what it is given, and notes how it is stopped."""
-
-    rows: list[LoadedModel] = field(default_factory=list[LoadedModel])
-    stops: list[float] = field(default_factory=list[float])
-    on_stop: Callable[[], None] = lambda: None
-
-    def loaded(self) -> list[LoadedModel]:
-        return self.rows
-
-    async def stop(self, drain: float = 0.0) -> None:
-        self.stops.append(drain)
-        self.on_stop()
 
 
 @dataclass

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from scheduler import frames
 from scheduler.runner.batch import Batcher, EngineFailure
-from scheduler.runner.constrain import Matcher
 from scheduler.runner.limits import fit_prompt
 from scheduler.runner.outbox import Outbox
 from scheduler.runner.prefix import Slots
@@ -113,9 +112,6 @@ class FakeEngine:
         chain = FakeChain(self.context, sampling.seed)
         self.chains.append(chain)
         return chain
-
-    def matcher(self, constraint: frames.Constraint) -> Matcher:
-        raise NotImplementedError
 
 
 class Bench:

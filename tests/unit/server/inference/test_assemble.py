@@ -1,0 +1,218 @@
+"""From messages to the prompt a model reads."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from modelstore.model import StoredModel
+from modelstore.names import Name
+from modelstore.store import Store
+from server.errors import ApiError
+from server.inference.assemble import assemble, history, parsed_template
+from server.inference.request import ChatRequest, CompletionRequest
+from server.messages import Message, ToolCall
+from tests.unit.modelstore import tinygguf
+from tests.unit.server.fakes import LOADED, FakeScheduler, install
+
+pytestmark = pytest.mark.anyio
+
+TURNS = "{{ range .Messages }}{{ .Role }}={{ .Content }};{{ end }}"
+THINKS = "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ end }}<think>"
+JINJA = (
+    "{{ bos_token }}{% for m in messages %}{{ m.role }}={{ m.content }};{% endfor %}"
+    "{% if tools %}<tool_call>{% endif %}<think></think>"
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "models")
+
+
+def stored(store: Store, weights: bytes | None = None, **body: Any) -> StoredModel:
+    install(store, "m", weights, **body)
+    return store.catalog.get(Name.parse("m"))
+
+
+def native(store: Store, **body: Any) -> StoredModel:
+    return stored(store, tinygguf.model(tokenizer__chat_template=JINJA), **body)
+
+
+def chat(*messages: Message, **changes: Any) -> ChatRequest:
+    return ChatRequest(model="m", messages=list(messages), **changes)
+
+
+def ask(prompt: str = "hi", **changes: Any) -> CompletionRequest:
+    return CompletionRequest(model="m", prompt=prompt, **changes)
+
+
+USER = Message("user", "hi")
+
+
+async def test_the_models_own_turns_and_system_text_lead(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template=TURNS, system="S", messages=[{"role": "user", "content": "a"}])
+    lease = scheduler.grant()
+    assert (await assemble(model, chat(Message("assistant", "b"), USER), lease)).text == (
+        "system=S;user=a;assistant=b;user=hi;"
+    )
+    assert (await assemble(model, ask(), lease)).text == "system=S;user=a\n\nhi;"
+    assert (await assemble(model, ask(system="T"), lease)).text == "system=T;user=a\n\nhi;"
+
+
+async def test_a_context_takes_the_place_of_the_models_turns(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template=TURNS, messages=[{"role": "user", "content": "a"}])
+    lease = scheduler.grant()
+    assert (await assemble(model, ask(context=[65, 66]), lease)).text == "ABuser=hi;"
+    assert (await assemble(model, ask(context=[]), lease)).text == "user=hi;"
+
+
+async def test_a_raw_prompt_is_left_alone(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template=TURNS, system="S")
+    prompt = await assemble(model, ask("[img] {{", raw=True, images=[b"i"]), scheduler.grant())
+    assert (prompt.text, prompt.images, prompt.image_count) == ("[img] {{", [b"i"], 1)
+
+
+async def test_a_suffix_is_filled_into_the_template(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template="{{ .Prompt }}|{{ .Suffix }}", system="S")
+    lease = scheduler.grant()
+    assert (await assemble(model, ask("a", suffix="z"), lease)).text == "a|z"
+    request = ask("a", suffix="z", template="{{ .Suffix }}<{{ .Prompt }}")
+    assert (await assemble(model, request, lease)).text == "z<a"
+
+
+async def test_a_template_of_the_request_is_used_and_places_no_images(store: Store, scheduler: FakeScheduler) -> None:
+    prompt = await assemble(
+        stored(store, template=TURNS), ask("[img]", template="T:{{ .Prompt }}", images=[b"i"]), scheduler.grant()
+    )
+    assert (prompt.text, prompt.images) == ("T:[img]", [b"i"])
+
+
+async def test_old_messages_are_dropped_until_the_rest_fits(store: Store, scheduler: FakeScheduler) -> None:
+    """A token is a character here, and there are 30. Images are numbered anew."""
+    scheduler.info = msgspec.structs.replace(LOADED, num_ctx=30)
+    model = stored(store, template=TURNS)
+    old, system = Message("user", "x" * 30, images=[b"old"]), Message("system", "S")
+    new = Message("user", "hi", images=[b"new"])
+    prompt = await assemble(model, chat(old, system, new), scheduler.grant())
+    assert prompt.text == "system=S;user=[img-0]hi;"
+    assert (prompt.images, prompt.image_count, prompt.dropped) == ([b"new"], 1, 1)
+
+
+async def test_nothing_is_dropped_where_that_is_not_wanted(store: Store, scheduler: FakeScheduler) -> None:
+    scheduler.info = msgspec.structs.replace(LOADED, num_ctx=8)
+    prompt = await assemble(
+        stored(store, template=TURNS), chat(Message("assistant", "x" * 30), USER, truncate=False), scheduler.grant()
+    )
+    assert (prompt.dropped, prompt.whole) == (0, False)
+    assert "x" * 30 in prompt.text
+
+
+async def test_long_conversations_are_rendered_all_the_same(store: Store, scheduler: FakeScheduler) -> None:
+    """In a thread."""
+    request = chat(Message("user", "x" * 20_000), truncate=False)
+    prompt = await assemble(stored(store, template=TURNS), request, scheduler.grant())
+    assert prompt.text == f"user={'x' * 20_000};"
+
+
+async def test_the_chat_template_of_the_weights(store: Store, scheduler: FakeScheduler) -> None:
+    """A chat's prompt is refused when it is too long, and its marks of images come last; a completion's are not."""
+    model = native(store)
+    lease = scheduler.grant()
+    talked = await assemble(model, chat(Message("user", "hi", images=[b"i"])), lease)
+    assert talked.whole
+    assert talked.text.endswith("user=hi[img-0];<think></think>")
+    asked = await assemble(model, ask("hi", images=[b"i"]), lease)
+    assert not asked.whole
+    assert asked.text.endswith("user=[img-0]hi;<think></think>")
+
+
+async def test_thoughts_in_a_completion_of_a_chat_template_stay_text(store: Store, scheduler: FakeScheduler) -> None:
+    model, lease = native(store), scheduler.grant()
+    assert (await assemble(model, chat(USER, think=True), lease)).parser.splits_thinking
+    assert not (await assemble(model, ask(think=True), lease)).parser.splits_thinking
+
+
+async def test_without_any_template_a_chat_is_chatml_and_a_completion_its_prompt(
+    store: Store, scheduler: FakeScheduler
+) -> None:
+    model, lease = stored(store), scheduler.grant()
+    assert "<|im_start|>user\nhi<|im_end|>" in (await assemble(model, chat(USER), lease)).text
+    assert (await assemble(model, ask(), lease)).text == "hi"
+
+
+async def test_the_prompt_may_open_the_thinking(store: Store, scheduler: FakeScheduler) -> None:
+    """For raw prompts too: the tags are those of the model."""
+    model, lease = stored(store, template=THINKS), scheduler.grant()
+    for request in (chat(USER, think=True), ask(think=True), ask("<think>", raw=True, think=True)):
+        parser = (await assemble(model, request, lease)).parser
+        assert parser.feed("so</think>hi").thinking == "so"
+        assert parser.preserved == ["<think>", "</think>"]
+    assert not (await assemble(model, chat(USER, think=False), lease)).parser.splits_thinking
+
+
+@pytest.mark.parametrize("name", ["deepseek-r1", "other"])
+async def test_some_models_forget_what_they_thought(store: Store, scheduler: FakeScheduler, name: str) -> None:
+    install(store, name, template=TURNS)
+    model = store.catalog.get(Name.parse(name))
+    request = chat(Message("assistant", "<think>so</think>a"), USER)
+    text = (await assemble(model, request, scheduler.grant())).text
+    assert text == ("assistant=a;user=hi;" if name != "other" else "assistant=<think>so</think>a;user=hi;")
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        (ask(template="{{"), "template: :1: unclosed action"),
+        (ask(suffix="x", template="{{"), "template: :1: unclosed action"),
+        (ask(template="{{ slice .Prompt 9 }}"), None),
+        (ask(suffix="x", template="{{ slice .Prompt 9 }}"), None),
+    ],
+)
+async def test_a_broken_go_template_is_500(
+    store: Store, scheduler: FakeScheduler, request_: CompletionRequest, text: str | None
+) -> None:
+    with pytest.raises(ApiError) as caught:
+        await assemble(stored(store), request_, scheduler.grant())
+    assert caught.value.status == 500
+    assert text is None or caught.value.message == text
+
+
+@pytest.mark.parametrize(("template", "status"), [("{{ raise_exception('no') }}", 400), ("{% nope %}", 500)])
+async def test_a_chat_template_that_fails(store: Store, scheduler: FakeScheduler, template: str, status: int) -> None:
+    model = stored(store, tinygguf.model(tokenizer__chat_template=template))
+    with pytest.raises(ApiError) as caught:
+        await assemble(model, chat(USER), scheduler.grant())
+    assert caught.value.status == status
+    assert caught.value.message.startswith('{"error":{"code":')
+
+
+async def test_a_renderer_that_is_not_built_in(store: Store, scheduler: FakeScheduler) -> None:
+    with pytest.raises(ApiError) as caught:
+        await assemble(stored(store, renderer="nope"), chat(USER), scheduler.grant())
+    assert (caught.value.status, caught.value.message) == (500, 'unknown renderer "nope"')
+
+
+def test_a_template_is_parsed_once() -> None:
+    assert parsed_template(TURNS) is parsed_template(TURNS)
+
+
+def test_turns_of_the_model_have_everything_a_request_could_say(store: Store) -> None:
+    turns = [
+        {"role": "user", "content": "a", "images": ["aGk="]},
+        {
+            "role": "assistant",
+            "content": "",
+            "thinking": "t",
+            "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": {"x": 1}}}],
+        },
+        {"role": "tool", "content": "r", "tool_name": "f", "tool_call_id": "1"},
+    ]
+    model = stored(store)
+    object.__setattr__(model, "messages", turns)
+    assert history(model) == [
+        Message("user", "a", images=[b"hi"]),
+        Message("assistant", "", "t", tool_calls=[ToolCall("f", {"x": 1}, "1")]),
+        Message("tool", "r", tool_name="f", tool_call_id="1"),
+    ]

@@ -1,0 +1,106 @@
+"""Which model a request means, and what it may be asked."""
+
+from pathlib import Path
+
+import pytest
+
+from modelstore.model import StoredModel
+from modelstore.names import Name
+from modelstore.store import Store
+from server.errors import ApiError
+from server.inference import models
+from server.inference.request import ChatRequest, CompletionRequest, TextRequest, Think
+from server.messages import Tool
+from tests.unit.modelstore import tinygguf
+from tests.unit.server.fakes import install
+
+THINKS = "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ end }}"
+FULL = "registry.ollama.ai/library/m:latest"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store.open(tmp_path / "models")
+
+
+@pytest.fixture
+def plain(store: Store) -> StoredModel:
+    install(store, "m", template="{{ .Prompt }}")
+    return store.catalog.get(Name.parse("m"))
+
+
+@pytest.fixture
+def thinker(store: Store) -> StoredModel:
+    install(store, "m", template=THINKS)
+    return store.catalog.get(Name.parse("m"))
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "text"),
+    [
+        ("", 404, "model '' not found"),
+        (" ", 404, "model ' ' not found"),
+        ("a b", 400, "invalid model name"),
+        ("m:cloud", 403, "ollama cloud is disabled: remote model is unavailable"),
+        ("nope", 404, "model 'nope' not found"),
+        ("m:local", 404, "model 'm:local' not found"),
+    ],
+)
+def test_names_of_nothing(store: Store, name: str, status: int, text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        models.find(store, name)
+    assert (caught.value.status, caught.value.message) == (status, text)
+
+
+@pytest.mark.parametrize("name", ["m", "M", "Library/m:LATEST", "m:local"])
+def test_a_model_is_found_in_any_spelling(store: Store, plain: StoredModel, name: str) -> None:
+    assert models.find(store, name).name == plain.name
+
+
+@pytest.mark.parametrize(("asked", "used"), [(None, True), (False, False), (True, True), ("low", "low")])
+def test_a_model_that_can_think_does_unless_told_not_to(
+    thinker: StoredModel, asked: Think | None, used: Think | None
+) -> None:
+    request = TextRequest(model="m", think=asked)
+    models.decide_thinking(thinker, request)
+    assert request.think == used
+
+
+@pytest.mark.parametrize("asked", [None, False])
+def test_a_model_that_cannot_think_may_be_told_not_to(plain: StoredModel, asked: bool | None) -> None:
+    request = TextRequest(model="m", think=asked)
+    models.decide_thinking(plain, request)
+    assert request.think == asked
+
+
+@pytest.mark.parametrize("asked", [True, "high"])
+def test_a_model_that_cannot_think_cannot_be_told_to(plain: StoredModel, asked: Think) -> None:
+    with pytest.raises(ApiError) as caught:
+        models.decide_thinking(plain, TextRequest(model="M", think=asked))
+    assert (caught.value.status, caught.value.message) == (400, '"M" does not support thinking')
+
+
+@pytest.mark.parametrize(
+    ("request_", "text"),
+    [
+        (ChatRequest(model="M", tools=[Tool()]), f"{FULL} does not support tools"),
+        (CompletionRequest(model="M", suffix="x"), f"{FULL} does not support insert"),
+    ],
+)
+def test_what_a_model_cannot_do(plain: StoredModel, request_: ChatRequest | CompletionRequest, text: str) -> None:
+    with pytest.raises(ApiError) as caught:
+        models.check_capabilities(plain, request_)
+    assert (caught.value.status, caught.value.message) == (400, text)
+
+
+@pytest.mark.parametrize(
+    ("request_", "verb"),
+    [(ChatRequest(model="M", tools=[Tool()]), "chat"), (CompletionRequest(model="M", suffix="x"), "generate")],
+)
+def test_no_completion_outranks_every_other_lack(
+    store: Store, request_: ChatRequest | CompletionRequest, verb: str
+) -> None:
+    install(store, "m", tinygguf.model("bert", pooling_type=1))
+    with pytest.raises(ApiError) as caught:
+        models.check_capabilities(store.catalog.get(Name.parse("m")), request_)
+    assert caught.value.message == f'"M" does not support {verb}'

@@ -1,0 +1,70 @@
+"""What only /api/chat does."""
+
+import json
+from typing import Any
+
+import httpx
+import pytest
+
+from scheduler import frames
+from server.services import Services
+from tests.unit.modelstore import tinygguf
+from tests.unit.server.fakes import FakeScheduler, done, install, say
+
+pytestmark = pytest.mark.anyio
+
+USER = {"role": "user", "content": "hi"}
+THINKS = (
+    "{{ range .Messages }}{{ .Role }}={{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }};{{ end }}"
+)
+NATIVE = "{{ tools }}{% for m in messages %}{{ m.content }}{% endfor %}<think></think>"
+TOOL: dict[str, Any] = {
+    "type": "function",
+    "function": {"name": "f", "parameters": {"type": "object", "properties": {}}},
+}
+
+
+async def lines(http: httpx.AsyncClient, **members: Any) -> list[dict[str, Any]]:
+    answer = await http.post("/api/chat", json={"model": "m", "messages": [USER], **members})
+    assert answer.status_code == 200, answer.text
+    return [json.loads(line) for line in answer.content.splitlines()]
+
+
+@pytest.mark.parametrize("name", ["", " "])
+async def test_a_model_is_needed(http: httpx.AsyncClient, name: str) -> None:
+    answer = await http.post("/api/chat", json={"model": name})
+    assert (answer.status_code, answer.json()) == (400, {"error": "model is required"})
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_thoughts_then_the_format(
+    http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, stream: bool
+) -> None:
+    """Two passes: the second begins after what was thought, and only it is bound."""
+    install(services.store, "m", template=THINKS)
+    scheduler.runner.script = [[say("<think>so", "</think>", "free"), done()], [say("{}"), done(tokens=2)]]
+    told = await lines(http, format={"type": "object"}, stream=stream)
+    messages = [line["message"] for line in told]
+    assert "".join(message.get("thinking", "") for message in messages) == "so"
+    assert "".join(message["content"] for message in messages) == "{}"
+    assert told[-1]["eval_count"] == 2
+    first, second = scheduler.runner.asked
+    assert first.get("constraint") is None
+    assert second.get("constraint") == frames.Constraint("json_schema", '{"type":"object"}')
+    assert second["prompt"] == first["prompt"] + "<think>so</think>"
+    assert scheduler.balanced
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_calls_of_a_chat_template_are_in_the_last_object(
+    http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, stream: bool
+) -> None:
+    install(services.store, "m", tinygguf.model(tokenizer__chat_template=NATIVE))
+    scheduler.runner.script = [[say('{"name":"f",', '"arguments":{"b":1,"a":2}}'), done()]]
+    (line,) = await lines(http, tools=[TOOL], stream=stream)
+    assert (line["done"], line["done_reason"]) == (True, "stop")
+    (call,) = line["message"]["tool_calls"]
+    assert len(call["id"]) == 32
+    assert call["function"] == {"index": 0, "name": "f", "arguments": {"b": 1, "a": 2}}
+    assert list(call["function"]["arguments"]) == ["b", "a"]
+    assert list(line["message"]) == ["role", "content", "tool_calls"]
