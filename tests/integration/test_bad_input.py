@@ -1,6 +1,7 @@
 """What a daemon is sent by mistake or malice: a clear answer, and afterwards all is as before."""
 
 import hashlib
+import json
 import struct
 from pathlib import Path
 from typing import Any
@@ -102,8 +103,8 @@ BAD_REQUESTS: list[tuple[str, str, Any, int, str]] = [
 def test_a_bad_request_is_told_what_is_wrong(
     seeded: Daemon, path: str, kind: str, body: Any, status: int, text: str
 ) -> None:
-    sent = {"content": body} if isinstance(body, bytes) else {"json": body}
-    answer = seeded.http.post(path, **sent)
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = seeded.http.post(path, content=content)
     assert (answer.status_code, answer.json()) == (status, {"error": text}), kind
 
 
