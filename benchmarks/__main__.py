@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import platform
+import signal
 import sys
 from pathlib import Path
 
@@ -25,6 +26,7 @@ from tools.install import lock, machine
 def main() -> int:
     """Status 0; 1 when something failed; with --strict also when a budget is not kept."""
     arguments = _parser().parse_args()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # like an interrupt, it must not leave servers behind
     folders = Folders(arguments.cache)
     try:
         return _do(arguments, folders)

@@ -18,7 +18,7 @@ from benchmarks.processes import LOOPBACK, ServerProcess, clean_environment, fre
 from benchmarks.sides import SAMPLING, Counts, Model, Request, Setting
 
 _UNLOADED: Final = 10.0
-_SPARE_READY: Final = 15.0
+_SETTLED: Final = 15.0
 """Seconds within which the daemon has a runner standing by, however busy the machine is."""
 _LOOK: Final = 0.5
 _SETUP_TIMEOUT: Final = 300.0
@@ -110,24 +110,25 @@ class Llamad:
             raise BadAnswer(f"{method} {path}", f"{answer.status}: {text.strip()}")
 
     async def load(self, model: Model) -> float:
-        """Load it with an empty request, as `ollama run` does."""
+        """Load it with an empty request, as `ollama run` does. The next spare is ready when this returns."""
         self._model, self._embedding = model.name, model.embedding
-        await self._spare_ready()
+        await self._settled(runners=1)
         connection = await connect(LOOPBACK, self.port)
         try:
             answer = await connection.ask(*self._loading(None))
         finally:
             connection.close()
+        await self._settled(runners=2)
         return answer.last - answer.sent
 
-    async def _spare_ready(self) -> None:
-        """Wait until the only runner there is has nothing more to do."""
-        deadline = asyncio.get_running_loop().time() + _SPARE_READY
+    async def _settled(self, runners: int) -> None:
+        """Wait until there are so many runners, and none of them has anything more to do."""
+        deadline = asyncio.get_running_loop().time() + _SETTLED
         before: dict[int, float] = {}
         while asyncio.get_running_loop().time() < deadline:
             await asyncio.sleep(_LOOK)
             now = {pid: proc.cpu_seconds(pid) for pid in self.runners()}
-            if len(now) == 1 and now == before:
+            if len(now) == runners and now == before:
                 return
             before = now
 

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import orjson
@@ -69,8 +70,13 @@ def free(value: Any, *, keep_order: bool = False) -> Any:
 def utc_now() -> str:
     """This moment, to the nanosecond, as `created_at` shows it."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    whole = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    return f"{whole}{_fraction(nanoseconds, 9)}Z"
+    return f"{_utc_second(seconds)}{_fraction(nanoseconds, 9)}Z"
+
+
+@lru_cache(maxsize=1)
+def _utc_second(second: int) -> str:
+    """Every token of a stream has a time; its text changes once a second but for the fraction."""
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def local_time(moment: datetime) -> str:

@@ -58,6 +58,8 @@ class OutputParser:
 
     def feed(self, text: str) -> Parsed:
         """What is certain now."""
+        if self._thinking is None and self._tools is None:
+            return Parsed(text)
         parsed = self._thinking.feed(text) if self._thinking else Parsed(text)
         if self._tools:
             parsed = Parsed(thinking=parsed.thinking) + self._tools.feed(parsed.content)
@@ -73,6 +75,8 @@ class OutputParser:
 
     def _with_calls(self, parsed: Parsed, keep: bool) -> Parsed:
         """The same with ids, or without its calls if they wait for the end."""
+        if not parsed.calls and not self._calls:
+            return parsed
         calls = self._calls + tuple(replace(call, id=self._new_id()) for call in parsed.calls)
         self._calls = calls if keep else ()
         return replace(parsed, calls=() if keep else calls)

@@ -3,19 +3,21 @@
 """Recorded requests of the reference daemon, and its answers."""
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.daemon import Daemon
+from tests.integration.daemon import ROOT, Daemon
 from tests.replay import kit
 from tests.replay.__main__ import attempt, checks
 
 KNOWN: dict[str, str] = json.loads((kit.HERE / "known.json").read_text())
 """Vectors that differ, with the reason."""
 QUICK = ["blobs", "copy-delete", "show-tags-ps", "errors", "embed", "options"]
-REST = ["generate", "chat", "create", "tools", "thinking", "format", "render", "modelfile"]
+REST = ["generate", "chat", "create", "tools", "thinking", "format", "render"]
+COMMANDS = ["cli", "modelfile"]
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +28,12 @@ def server(daemon: Daemon) -> Iterator[Any]:
     reference.http.close()
 
 
-def differing(server: Any, area: str) -> dict[str, list[str]]:
-    return {vector["name"]: lines for vector, check in checks(area, server) if (lines := attempt(check))}
+def differing(server: Any, area: str, cli: str | None) -> dict[str, list[str]]:
+    return {vector["name"]: lines for vector, check in checks(area, server, cli) if (lines := attempt(check))}
 
 
-def compare(server: Any, area: str) -> None:
-    found = differing(server, area)
+def compare(server: Any, area: str, cli: str | None = None) -> None:
+    found = differing(server, area, cli)
     expected = {name for name in KNOWN if name.startswith(f"{area}/")}
     unknown = {name: lines for name, lines in found.items() if name not in expected}
     assert not unknown, json.dumps(unknown, indent=1, ensure_ascii=False)
@@ -49,3 +51,12 @@ def test_area(server: Any, area: str) -> None:
 @pytest.mark.parametrize("area", REST)
 def test_long_area(server: Any, area: str) -> None:
     compare(server, area)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("area", COMMANDS)
+def test_command_line(server: Any, area: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the commands print, their exit status, and the requests they send."""
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    compare(server, area, f"{sys.executable} -m server")

@@ -2,9 +2,12 @@
 
 import ctypes
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from scheduler.runner.engine.library import native
+
+_ROOM: Final = 64
+"""Bytes that nearly every token's text fits in."""
 
 
 class Vocabulary:
@@ -18,6 +21,8 @@ class Vocabulary:
         self.add_bos: bool = lib.llama_vocab_get_add_bos(pointer)
         self.bos_id: int = lib.llama_vocab_bos(pointer)
         self.eos_id: int = lib.llama_vocab_eos(pointer)
+        self._to_piece: Any = lib.llama_token_to_piece
+        self._room = ctypes.create_string_buffer(_ROOM)
         self._pieces: list[bytes | None] = [None] * self.size
         self.end_tokens: frozenset[int] = frozenset(
             token for token in range(self.size) if lib.llama_vocab_is_eog(pointer, token)
@@ -39,10 +44,12 @@ class Vocabulary:
         return self._render(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
 
     def piece(self, token: int) -> bytes:
-        """Bytes that a token adds to the answer: nothing for control tokens."""
+        """Bytes that a token adds to the answer: nothing for control tokens. For the engine's thread only."""
         piece = self._pieces[token]
         if piece is None:
-            piece = self._pieces[token] = self._render(token, special=False)
+            size = self._to_piece(self.pointer, token, self._room, _ROOM, 0, False)
+            piece = self._room.raw[:size] if size >= 0 else self._render(token, special=False)
+            self._pieces[token] = piece
         return piece
 
     def written_piece(self, token: int) -> bytes:
@@ -80,9 +87,9 @@ class Vocabulary:
         return frozenset(tokens[0] for tokens in found if len(tokens) == 1)
 
     def _render(self, token: int, *, special: bool) -> bytes:
-        buffer = ctypes.create_string_buffer(64)
-        size = self._lib.llama_token_to_piece(self.pointer, token, buffer, 64, 0, special)
+        buffer = ctypes.create_string_buffer(_ROOM)
+        size = self._to_piece(self.pointer, token, buffer, _ROOM, 0, special)
         if size < 0:
             buffer = ctypes.create_string_buffer(-size)
-            size = self._lib.llama_token_to_piece(self.pointer, token, buffer, -size, 0, special)
+            size = self._to_piece(self.pointer, token, buffer, -size, 0, special)
         return buffer.raw[:size]
