@@ -53,7 +53,7 @@ def welcome(settings: Settings, store: Store, build: Build | None, program: str 
     if build and build.hint:
         lines.append(f"  GPU      {build.gpu_found} was found, and this is a CPU build. To use it:")
         lines.append(f"           {build.hint}")
-    model = names[0] if names else str(bundled.names()[0].short)
+    model = (names[0] if names else bundled.names()[0].short).removesuffix(":latest")
     lines += ["", "Try in another terminal:", "", *_suggestions(program, here, model), ""]
     return "\n".join(lines)
 

@@ -45,7 +45,7 @@ def test_the_screen_says_where_what_and_how(store: Store) -> None:
     assert "http://127.0.0.1:11434" in text
     assert "tinychat:latest" in text
     assert "llama-cpp-python 0.3.36, built for cpu" in text
-    assert '\n  llamad run tinychat:latest "hello"\n' in text
+    assert '\n  llamad run tinychat "hello"\n' in text
     assert "curl http://127.0.0.1:11434/api/chat" in text
     assert "GPU" not in text
 
