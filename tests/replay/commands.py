@@ -144,11 +144,15 @@ def sorted_rows(text, case):
 def checks(area, vectors, server, cli):
     """(vector, test) pairs; tests that need the command-line program are left out without one."""
     proxy = Proxy(server.base.split("://")[1]) if cli else None
-    for x in vectors:
-        if area == "modelfile":
-            yield x, lambda x=x: modelfile_test(x, server, cli, proxy)
-        elif cli:
-            yield x, lambda x=x: command_test(x, server, cli, proxy)
+    try:
+        for x in vectors:
+            if area == "modelfile":
+                yield x, lambda x=x: modelfile_test(x, server, cli, proxy)
+            elif cli:
+                yield x, lambda x=x: command_test(x, server, cli, proxy)
+    finally:
+        if proxy:
+            proxy.close()
 
 
 def modelfile_test(x, server, cli, proxy):

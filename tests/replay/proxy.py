@@ -10,6 +10,16 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def forward(self):
+        there = http.client.HTTPConnection(self.server.target, timeout=300)
+        try:
+            self.forward_to(there)
+        except OSError:  # the client or the server hung up: the other side notices by itself
+            pass
+        finally:
+            there.close()
+            self.close_connection = True
+
+    def forward_to(self, there):
         length = int(self.headers.get("Content-Length") or 0)
         body = (
             self.rfile.read(length)
@@ -19,7 +29,6 @@ class Handler(BaseHTTPRequestHandler):
             else b""
         )
         self.server.log.append((self.command, self.path, body))
-        there = http.client.HTTPConnection(self.server.target, timeout=300)
         skip = {"host", "transfer-encoding", "content-length", "connection"}
         there.request(self.command, self.path, body, {k: x for k, x in self.headers.items() if k.lower() not in skip})
         answer = there.getresponse()
@@ -32,7 +41,6 @@ class Handler(BaseHTTPRequestHandler):
         while data := answer.read1(65536):
             self.wfile.write(data)
             self.wfile.flush()
-        self.close_connection = True
 
     def chunks(self):
         out = b""
@@ -54,7 +62,13 @@ class Proxy:
         self.server.target, self.server.log = target, []
         self.server.drop = {"transfer-encoding", "connection", "date", "server"}
         self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.thread = threading.Thread(target=self.server.serve_forever, daemon=True)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
 
     def take(self):
         """The requests since the last call, HEAD / left out."""
