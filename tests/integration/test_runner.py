@@ -16,6 +16,10 @@ from scheduler import frames
 MODELS = Path(__file__).parent.parent / "models"
 EXPECTED: dict[str, Any] = json.loads(gzip.decompress((MODELS / "expected.json.gz").read_bytes()))
 GREEDY = frames.Sampling(temperature=0)
+TALKATIVE = frames.Constraint(
+    "json_schema", '{"type": "array", "items": {"enum": ["one", "two", "three"]}, "minItems": 500}'
+)
+"""Keeps the model from ending its answer."""
 QUESTION = "<|im_start|>user\nCount from 1 to 10.<|im_end|>\n<|im_start|>assistant\n"
 
 
@@ -270,23 +274,18 @@ def test_an_unknown_token_is_refused(chat: Runner) -> None:
 
 
 def test_a_full_context_slides_on(small: Runner) -> None:
-    prompt = "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14,"
-    sampling = frames.Sampling(temperature=1.2, seed=3)
-    answers = small.run(frames.Generate(id=1, prompt=prompt, sampling=sampling, num_predict=400, stop=[]))
+    answers = small.run(frames.Generate(id=1, prompt="Count: ", sampling=GREEDY, num_predict=400, constraint=TALKATIVE))
     done = answers.done(1)
-    assert done.prompt_tokens + done.eval_tokens > 200 or done.reason == "stop"
+    assert (done.reason, done.eval_tokens) == ("length", 400), "twice the context of 200"
 
 
 def test_without_shift_the_answer_ends_with_the_context(small: Runner) -> None:
-    prompt = "a " * 90
     answers = small.run(
-        frames.Generate(
-            id=2, prompt=prompt, sampling=frames.Sampling(temperature=1.5, seed=5), num_predict=400, shift=False
-        )
+        frames.Generate(id=2, prompt="Count: ", sampling=GREEDY, num_predict=400, constraint=TALKATIVE, shift=False)
     )
     done = answers.done(2)
-    assert done.prompt_tokens + done.eval_tokens <= 201
-    assert done.reason == "length" or done.prompt_tokens + done.eval_tokens < 200
+    assert done.reason == "length"
+    assert done.prompt_tokens + done.eval_tokens == 200
 
 
 def test_a_prompt_that_is_too_long_is_cut_or_refused(small: Runner) -> None:
