@@ -3,11 +3,11 @@
 A frame is a little-endian u32 byte count followed by one msgpack array whose first element is the type's tag. The
 daemon writes to the runner's stdin, the runner to its (original) stdout. End of file on either pipe means that the
 other side is gone. A runner answers every `Generate` with any number of `Delta` and exactly one `Done` or `Failed`;
-every `Embed`, `Tokenize`, `Detokenize` with exactly one answer or `Failed`. Ids are chosen by the daemon and never
-reused within one process.
+every `Embed`, `Rank`, `Tokenize`, `Detokenize` with exactly one answer or `Failed`. Ids are chosen by the daemon and
+never reused within one process.
 
-    daemon → runner   Load · Generate · Embed · Tokenize · Detokenize · Cancel
-    runner → daemon   Progress · Loaded · LoadFailed · Step · Embedded · Tokens · Text · Failed
+    daemon → runner   Load · Generate · Embed · Rank · Tokenize · Detokenize · Cancel
+    runner → daemon   Progress · Loaded · LoadFailed · Step · Embedded · Ranked · Tokens · Text · Failed
 """
 
 from collections.abc import Iterator
@@ -52,6 +52,12 @@ class Load(Frame, tag="load", frozen=True):
     adapters: list[tuple[str, float]] = []
     """LoRA files with their scale."""
     projectors: list[str] = []
+    draft: list[str] = []
+    """Files of a smaller model with the same vocabulary that proposes tokens."""
+    draft_num_predict: int = 0
+    """Most tokens proposed at a time; 0 leaves it to the runner, negative switches proposals off."""
+    archive_bytes: int = 0
+    """Host memory for prefixes that have to leave the KV cache."""
 
 
 class Sampling(Frame, frozen=True):
@@ -72,6 +78,8 @@ class Sampling(Frame, frozen=True):
     mirostat: int = 0
     mirostat_tau: float = 5.0
     mirostat_eta: float = 0.1
+    logit_bias: list[tuple[int | str, float]] = []
+    """Added to the logits of these tokens before anything else; a token by its id, or by its text if that is one."""
 
 
 class Constraint(Frame, frozen=True):
@@ -79,6 +87,12 @@ class Constraint(Frame, frozen=True):
 
     kind: Literal["json_schema", "regex", "lark", "gbnf"]
     source: str
+    after: list[str] = []
+    """The answer is free until one of these texts has appeared in it, and conforms from its end on; empty: from the
+    first token."""
+    opening: str = ""
+    """With `after`: what the free part begins with, but for white space. An answer that begins otherwise conforms from
+    its first token."""
 
 
 class Generate(Frame, tag="generate", frozen=True):
@@ -97,6 +111,8 @@ class Generate(Frame, tag="generate", frozen=True):
     """Whether a prompt longer than the context may be cut."""
     logprobs: int | None = None
     """None: none. n: each token's log-probability and its n best alternatives (0 to 20)."""
+    prompt_logprobs: bool = False
+    """The same for the tokens of the prompt, which is then evaluated whole; only together with `logprobs`."""
     constraint: Constraint | None = None
     images: list[bytes] = []
     """The n-th is placed at the n-th `[img-<n>]` of the prompt."""
@@ -119,6 +135,16 @@ class Embed(Frame, tag="embed", frozen=True):
     """Scale to length 1. False: only unless the file asks for raw vectors, as the older endpoint has it."""
     encoding: Literal["float32", "json32", "json64"] = "json32"
     """Little-endian float32, or a JSON array with the shortest text of a float32 or of the same value as float64."""
+
+
+class Rank(Frame, tag="rank", frozen=True):
+    """How well each document answers a query. For models with a ranking head."""
+
+    id: int
+    query: str
+    documents: list[str]
+    truncate: bool = True
+    """Whether a pair longer than the context may be cut at the end of its document."""
 
 
 class Tokenize(Frame, tag="tokenize", frozen=True):
@@ -144,7 +170,7 @@ class Cancel(Frame, tag="cancel", frozen=True):
     id: int
 
 
-Command: TypeAlias = Load | Generate | Embed | Tokenize | Detokenize | Cancel
+Command: TypeAlias = Load | Generate | Embed | Rank | Tokenize | Detokenize | Cancel
 
 
 # -- runner → daemon ----------------------------------------------------------------------------------------------
@@ -185,6 +211,13 @@ class Loaded(Frame, tag="loaded", frozen=True):
     layers_offloaded: int
     layers_total: int
     """Both 0 where the engine did not say."""
+    vision: bool = False
+    audio: bool = False
+    """What its projector takes beside text."""
+    ranks: bool = False
+    """It has a ranking head: it answers `Rank`."""
+    fill_in: tuple[str, str, str] | None = None
+    """Texts of the vocabulary's tokens before the prefix, the suffix and the middle of a text to fill in."""
 
 
 class LoadFailed(Frame, tag="load-failed", frozen=True):
@@ -200,6 +233,8 @@ class TopLogprob(Frame, frozen=True):
 
     token: str
     logprob: float
+    raw: bytes | None = None
+    """Its bytes where they are no UTF-8: the token is part of a character."""
 
 
 class Logprob(Frame, frozen=True):
@@ -208,6 +243,7 @@ class Logprob(Frame, frozen=True):
     token: str
     logprob: float
     top: list[TopLogprob] = []
+    raw: bytes | None = None
 
 
 class Delta(Frame, frozen=True):
@@ -216,6 +252,8 @@ class Delta(Frame, frozen=True):
     id: int
     text: str
     logprobs: list[Logprob] = []
+    prompt: list[Logprob] = []
+    """Entries of the prompt's tokens but the first, which nothing predicts; in one piece, before any text."""
 
 
 class Done(Frame, frozen=True):
@@ -232,6 +270,9 @@ class Done(Frame, frozen=True):
     truncated_tokens: int = 0
     """Prompt tokens that were cut to make the prompt fit."""
     context: list[int] | None = None
+    drafted_tokens: int = 0
+    """Tokens proposed by a draft, and how many of them the model would have chosen itself."""
+    accepted_tokens: int = 0
 
 
 class Step(Frame, tag="step", frozen=True):
@@ -246,6 +287,14 @@ class Embedded(Frame, tag="embedded", frozen=True):
 
     id: int
     vectors: list[bytes]
+    prompt_tokens: int
+
+
+class Ranked(Frame, tag="ranked", frozen=True):
+    """The scores of a `Rank`, in the order of its documents: the raw output of the model's head, higher is better."""
+
+    id: int
+    scores: list[float]
     prompt_tokens: int
 
 
@@ -273,7 +322,7 @@ class Failed(Frame, tag="failed", frozen=True):
     """The HTTP status that fits: 400 when the request is at fault."""
 
 
-Report: TypeAlias = Progress | Loaded | LoadFailed | Step | Embedded | Tokens | Text | Failed
+Report: TypeAlias = Progress | Loaded | LoadFailed | Step | Embedded | Ranked | Tokens | Text | Failed
 
 
 # -- codec --------------------------------------------------------------------------------------------------------

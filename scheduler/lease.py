@@ -180,6 +180,10 @@ class Lease:
                 self.report_out_of_memory()
             raise
 
+    async def rank(self, query: str, documents: list[str], *, truncate: bool = True) -> frames.Ranked:
+        """How well each document answers the query. Raises `RunnerFailed`, `RunnerDied`."""
+        return await self.runner.rank(query, documents, truncate=truncate)
+
     async def tokenize(self, texts: list[str], *, add_special: bool = False) -> list[list[int]]:
         """The tokens of each text. Raises `RunnerFailed`, `RunnerDied`."""
         return (await self.runner.tokenize(texts, add_special=add_special, count_only=False)).tokens

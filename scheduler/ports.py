@@ -28,6 +28,7 @@ class GenerateFields(TypedDict, total=False):
     shift: bool
     truncate: bool
     logprobs: int | None
+    prompt_logprobs: bool
     constraint: frames.Constraint | None
     images: list[bytes]
     preserved: list[str]
@@ -78,6 +79,8 @@ class Runner(Protocol):
     def generate(self, fields: GenerateFields) -> Stream: ...
 
     async def embed(self, fields: EmbedFields) -> frames.Embedded: ...
+
+    async def rank(self, query: str, documents: list[str], *, truncate: bool) -> frames.Ranked: ...
 
     async def tokenize(self, texts: list[str], *, add_special: bool, count_only: bool) -> frames.Tokens: ...
 

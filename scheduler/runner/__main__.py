@@ -4,7 +4,6 @@ The frames leave through a private copy of stdout; descriptor 1 itself is pointe
 code prints cannot land between them.
 """
 
-import gc
 import logging
 import os
 import sys
@@ -13,15 +12,16 @@ from typing import Never
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy must not start threads of its own beside the engine's
 
-from scheduler import frames
+from scheduler.runner import loading
+from scheduler.runner.archive import Archive
 from scheduler.runner.batch import Batcher, EngineFailure
-from scheduler.runner.embed import ChatModelEmbedder, Embedder, EmbedJob, PackedEmbedder
-from scheduler.runner.engine import ModelLoadError
+from scheduler.runner.embed import EmbedJob
+from scheduler.runner.embedder import ChatModelEmbedder, Embedder, PackedEmbedder
 from scheduler.runner.intake import Intake, Work
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.outbox import Outbox, Pipe
-from scheduler.runner.prefix import Slots
 from scheduler.runner.sequence import Job
+from scheduler.runner.slots import Slots
 
 
 def main() -> int:
@@ -31,14 +31,10 @@ def main() -> int:
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     intake = Intake(0, pipe.write)
     intake.start()
-    load = intake.load()
-    try:
-        model = LoadedModel(load, _Progress(pipe))
-    except ModelLoadError as error:
-        pipe.write(frames.LoadFailed(_without_folders(str(error), load), error.unsupported))
+    loading.prepare()
+    model = loading.load(intake.load(), pipe.write)
+    if model is None:
         return 1
-    gc.collect()
-    gc.freeze()
     intake.serve(model)
     pipe.write(model.describe())
     try:
@@ -48,35 +44,15 @@ def main() -> int:
         return 1
 
 
-def _without_folders(message: str, load: frames.Load) -> str:
-    """The engine names files by their path; clients must not learn where the store lies."""
-    for path in [*load.weights, *load.projectors, *(path for path, _ in load.adapters)]:
-        message = message.replace(path, os.path.basename(path))
-    return message
-
-
-class _Progress:
-    """Reports the fraction loaded, in steps of a hundredth."""
-
-    def __init__(self, pipe: Pipe) -> None:
-        self._pipe = pipe
-        self._last = -1
-
-    def __call__(self, fraction: float) -> None:
-        if (step := int(fraction * 100)) != self._last:
-            self._last = step
-            self._pipe.write(frames.Progress(fraction))
-
-
 def _serve(model: LoadedModel, inbox: SimpleQueue[Work], pipe: Pipe) -> Never:
-    slots = Slots(model.slots)
+    slots = Slots(model.slots, model.context, archive=Archive(model.archive_bytes))
     outbox = Outbox(pipe.write)
-    batcher = Batcher(model, slots, outbox)
+    batcher = Batcher(model, slots, outbox, speculator=model.speculator)
     embedder: Embedder
-    if model.embedding:
-        embedder = PackedEmbedder(model.context, model.slots, outbox.send, raw=model.raw_embeddings)
+    if model.lanes is not None:
+        embedder = PackedEmbedder(model.lanes, model.slots, outbox.send)
     else:
-        embedder = ChatModelEmbedder(model.context, slots, outbox.send)
+        embedder = ChatModelEmbedder(model.context, slots, outbox.send, has_room=batcher.has_room)
     while True:
         idle = not (batcher.busy or embedder.busy)
         while idle or not inbox.empty():

@@ -1,7 +1,7 @@
-"""The loop that all generations share: one decode a pass, carrying a token of every running sequence and as much of
+"""The loop that all generations share: one decode a pass, carrying the tokens of every running sequence and as much of
 the waiting prompts as fits.
 
-    take_commands → admit → fill → decode → choose → report
+    admit → make room → propose → evaluate a picture → decode → choose → report
 
 A pass costs Python some tens of microseconds beside the engine; nothing in it grows with the length of a text.
 """
@@ -10,26 +10,37 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import frames
+from scheduler.runner.answers import Answers, Broken, Words
+from scheduler.runner.beside import Beside
+from scheduler.runner.growth import Growth
 from scheduler.runner.limits import shift_range, token_budget
-from scheduler.runner.logprobs import logprob_of
+from scheduler.runner.memory import MemoryKind, SequenceMemory
 from scheduler.runner.outbox import Outbox
-from scheduler.runner.prefix import Slot, Slots
-from scheduler.runner.sequence import Chain, FinishReason, Job, Running
+from scheduler.runner.prefix import common_prefix
+from scheduler.runner.rows import Share, divide, write
+from scheduler.runner.sequence import FinishReason, Job, Proposal, Running, Speculator
+from scheduler.runner.slots import Claim, Slots
 from scheduler.runner.text import TextAssembler
 
 log = logging.getLogger(__name__)
 
 _NO_ROOM: Final = 1
 _INVALID_BATCH: Final = -1
+_FOLLOW: Final = 64
+"""Tokens that two prompts must share for the second to wait for the first."""
+_TAIL: Final = 8
+"""Tokens before the end of a prompt at which a checkpoint is made: what a template puts after the last message, to
+begin the answer, is often not there any more in the next turn."""
+_NO_MEMORY: Final = "failed to allocate memory for a longer context"
 
 
-class EngineContext(Protocol):
+class EngineContext(SequenceMemory, Protocol):
     """What the loop needs of `engine.Context`."""
 
     tokens: NDArray[np.int32]
@@ -40,29 +51,30 @@ class EngineContext(Protocol):
     @property
     def batch_size(self) -> int: ...
     @property
-    def can_shift(self) -> bool: ...
+    def capacity(self) -> int: ...
+    @property
+    def can_shift(self) -> bool:
+        """Whether a full sequence may forget its older half and go on."""
+        ...
+
+    @property
+    def moves_in_place(self) -> bool:
+        """Whether it can do so without being evaluated again."""
+        ...
+
     def decode(self, count: int, /) -> int: ...
     def logits(self, row: int, /) -> NDArray[np.float32]: ...
-    def remove(self, sequence: int, start: int, end: int = -1, /) -> bool: ...
+    def logit(self, row: int, token: int, /) -> float: ...
     def shift(self, sequence: int, start: int, end: int, delta: int, /) -> None: ...
+    def larger(self, cells: int, /) -> Any: ...
+    def move_to(self, larger: Any, /) -> bool: ...
 
 
-class Engine(Protocol):
+class Engine(Words, Protocol):
     """A loaded model as the loop sees it."""
 
     @property
     def context(self) -> EngineContext: ...
-    @property
-    def num_ctx(self) -> int: ...
-    @property
-    def end_tokens(self) -> frozenset[int]: ...
-    @property
-    def piece(self) -> Callable[[int], bytes]: ...
-    @property
-    def written_piece(self) -> Callable[[int], bytes]: ...
-    def control_tokens(self, texts: Sequence[str], /) -> frozenset[int]: ...
-    def tokenize(self, text: str, /) -> list[int]: ...
-    def chain(self, sampling: frames.Sampling, prompt: Sequence[int], /) -> Chain: ...
 
 
 class EngineFailure(RuntimeError):
@@ -73,13 +85,24 @@ class Batcher:
     """Owns the running sequences. Everything here happens on one thread."""
 
     def __init__(
-        self, engine: Engine, slots: Slots, outbox: Outbox, *, clock: Callable[[], int] = time.perf_counter_ns
+        self,
+        engine: Engine,
+        slots: Slots,
+        outbox: Outbox,
+        *,
+        speculator: Speculator | None = None,
+        clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self._engine = engine
         self._context = engine.context
         self._slots = slots
         self._outbox = outbox
         self._clock = clock
+        self._answers = Answers(engine, engine.context, outbox)
+        self._growth = Growth(engine.context, num_ctx=engine.num_ctx, sequences=len(slots.all))
+        self._beside = Beside()
+        # A tail that was proposed in vain must be cut off again, which costs other memory than whole one too much.
+        self._speculator = speculator if engine.context.kind is MemoryKind.WHOLE else None
         self._waiting: deque[Job] = deque()
         self._running: list[Running] = []  # in ascending order of slots
         self._failures = 0
@@ -89,6 +112,15 @@ class Batcher:
         """Whether a step would do anything."""
         return bool(self._running or self._waiting)
 
+    @property
+    def running(self) -> Sequence[Running]:
+        """The generations that have a slot."""
+        return self._running
+
+    def has_room(self, tokens: int) -> bool:
+        """See to it that any sequence can have so many tokens; False when there is no memory for it."""
+        return self._growth.ensure(tokens)
+
     # -- commands
 
     def submit(self, job: Job) -> None:
@@ -97,7 +129,9 @@ class Batcher:
 
     def cancel(self, id: int) -> None:
         """Drop a generation wherever it is; an unknown id has ended already."""
-        self._waiting = deque(job for job in self._waiting if job.request.id != id)
+        for job in [job for job in self._waiting if job.request.id == id]:
+            self._waiting.remove(job)
+            job.chain.close()
         for running in self._running:
             if running.id == id:
                 self._retire(running)
@@ -107,10 +141,14 @@ class Batcher:
 
     def step(self) -> None:
         """Admit, decode once, choose a token for every sequence that is due, report."""
-        self._admit()
+        if self._waiting:
+            self._admit()
         if not self._running:
             return
         self._make_room()
+        if self._speculator is not None:
+            self._propose(self._speculator)
+        self._evaluate_media()
         due = self._decode()
         if due:
             now = self._clock()
@@ -118,125 +156,200 @@ class Batcher:
                 self._choose(running, row, now)
         self._outbox.pass_ended(idle=not self.busy)
 
+    # -- admission
+
     def _admit(self) -> None:
-        while self._waiting:
-            claim = self._slots.claim(self._waiting[0].fit.tokens, self._context)
+        """Give slots to those who wait, in order; one may be passed over while its beginning is being computed."""
+        for job in list(self._waiting):
+            if not self._slots.idle():
+                return
+            if self._follows(job):
+                continue
+            claim = self._slots.claim(job.fit.tokens)
             if claim is None:
                 return
-            slot, cached = claim
-            self._running.append(self._start(self._waiting.popleft(), slot, cached))
+            self._waiting.remove(job)
+            self._running.append(self._start(job, claim))
             self._running.sort(key=lambda running: running.slot.id)
 
-    def _start(self, job: Job, slot: Slot, cached: int) -> Running:
-        request = job.request
+    def _follows(self, job: Job) -> bool:
+        """Whether somebody is just computing what this prompt begins with: copying that will be quicker."""
+        if job.leader is not None:
+            return job.leader in self._running and job.leader.waiting > 0
+        if self._context.kind is MemoryKind.STATE or job.request.prompt_logprobs:
+            return False
+        for running in self._running:
+            ahead = running.waiting
+            if ahead and common_prefix(running.fit.tokens, job.fit.tokens) >= len(running.slot.tokens) + _FOLLOW:
+                job.leader = running
+                return True
+        return False
+
+    def _start(self, job: Job, claim: Claim) -> Running:
+        request, fit, slot = job.request, job.fit, claim.slot
+        count = len(fit.tokens)
+        if fit.cut:
+            log.warning("truncating input prompt: %d tokens of %d are left, keep %d", count, count + fit.cut, fit.keep)
+        if request.prompt_logprobs:
+            self._slots.clear(slot)
+        self._growth.foresee(count)
         return Running(
             request=request,
-            fit=job.fit,
+            fit=fit,
             slot=slot,
-            prompt_tokens=len(job.fit.tokens),
-            cached=cached,
-            chain=self._engine.chain(request.sampling, job.fit.tokens),
+            prompt_tokens=count,
+            cached=len(slot.tokens),
+            chain=job.chain,
             matcher=job.matcher,
-            text=TextAssembler(request.stop),
-            preserved=self._engine.control_tokens(request.preserved),
+            text=TextAssembler(job.stops or ()),
+            preserved=job.preserved,
             budget=token_budget(request.num_predict, self._engine.num_ctx),
             began=self._clock(),
+            media=job.media,
+            marks=self._marks(count, claim),
             output=[] if request.want_context else None,
+            echo=[] if request.prompt_logprobs and request.logprobs is not None else None,
+            history=list(fit.tokens) if self._speculator is not None and not job.media else None,
         )
 
+    def _marks(self, count: int, claim: Claim) -> list[int]:
+        """Where to make checkpoints: where prompts have parted before, and shortly before the end."""
+        if self._context.kind is MemoryKind.WHOLE:
+            return []
+        wanted = {claim.branch, count - _TAIL}
+        return sorted((at for at in wanted if claim.cached + _FOLLOW <= at < count), reverse=True)
+
+    # -- room
+
     def _make_room(self) -> None:
-        """Slide the context of sequences that are full."""
-        for running in self._running:
+        """Slide the context of sequences that are full; grow what they are stored in."""
+        for running in list(self._running):
             slot = running.slot
             stored = len(slot.tokens)
-            if running.token < 0 or stored + 1 < self._engine.num_ctx:
+            if running.token >= 0 and stored + 1 >= self._engine.num_ctx:
+                self._shift(running)
+            needed = stored + 1 if running.token >= 0 else len(running.fit.tokens)
+            if needed > self._context.capacity and not self._growth.ensure(needed):
+                self._fail(running, _NO_MEMORY)
+            elif running.token >= 0:
+                self._growth.foresee(needed)
+
+    def _shift(self, running: Running) -> None:
+        slot = running.slot
+        stored = len(slot.tokens)
+        start, end = shift_range(stored, self._engine.num_ctx, running.fit.keep)
+        if self._context.moves_in_place and self._context.remove(slot.id, start, end):
+            self._context.shift(slot.id, end, stored, start - end)
+            self._slots.shifted(slot, start, end)
+        else:  # evaluate again what shall stay
+            running.restart([*slot.tokens[:start], *slot.tokens[end:], running.token])
+            self._slots.clear(slot)
+        log.info("context limit hit - shifting: %d of %d tokens forgotten", end - start, stored)
+
+    # -- proposals
+
+    def _propose(self, speculator: Speculator) -> None:
+        """Ask for continuations of the sequences that generate, as far as context and budget allow."""
+        wanted: list[Running] = []
+        proposals: list[Proposal] = []
+        for running in self._running:
+            running.draft = []
+            if running.token < 0 or running.history is None:
                 continue
-            start, end = shift_range(stored, self._engine.num_ctx, running.fit.keep)
-            if self._context.remove(slot.id, start, end):
-                self._context.shift(slot.id, end, stored, start - end)
-                del slot.tokens[start:end]
-            else:  # this memory keeps all or nothing: evaluate again what shall stay
-                running.restart([*slot.tokens[:start], *slot.tokens[end:], running.token])
-                slot.truncate(self._context, 0)
-            log.info("context limit hit: %d of %d tokens forgotten", end - start, stored)
+            room = min(self._engine.num_ctx, self._context.capacity) - len(running.slot.tokens) - 2
+            most = min(room, running.budget - running.generated - 1)
+            if most > 0:
+                wanted.append(running)
+                proposals.append(Proposal(running.id, running.slot.id, running.history, most))
+        if not wanted:
+            return
+        for running, draft in zip(wanted, speculator.propose(proposals), strict=True):
+            running.draft = draft
+
+    def _settle(self, running: Running, accepted: int) -> None:
+        """Cut off what was proposed in vain."""
+        slot, proposed = running.slot, len(running.draft)
+        running.drafted += proposed
+        if accepted < proposed:
+            self._context.remove(slot.id, slot.end)
+        running.draft = []
+        assert self._speculator is not None, "nobody else proposes"
+        self._speculator.settle(running.id, proposed, accepted)
 
     # -- decode
 
-    def _decode(self) -> list[tuple[Running, int]]:
+    def _evaluate_media(self) -> None:
+        """Encode one picture or clip, or put it into its sequence: others wait for half of one at a time only."""
+        for running in self._running:
+            media = running.next_media()
+            if media is None:
+                continue
+            if not media.encoded and media.encode():
+                return
+            slot = running.slot
+            last = len(slot.tokens) + media.tokens == len(running.fit.tokens)
+            if media.evaluate(self._context, slot.id, slot.end, logits=last) != 0:
+                self._fail(running, "failed to evaluate the image or audio input")
+                return
+            running.stored_media(media)
+            if last:
+                self._slots.publish(slot)
+                self._choose(running, -1, self._clock())
+            return
+
+    def _decode(self) -> list[Share]:
         """Run one batch; the sequences that now have logits, with their rows."""
         budget = self._context.batch_size
-        while self._running:
-            plan = self._plan(budget)
-            due = self._fill(plan)
-            count = sum(take for _, take in plan)
+        while shares := divide(self._running, budget):
+            due = write(self._context, shares)
+            count = sum(take for _, take in shares)
+            bound = [running.matcher for running, _ in due if running.matcher is not None and running.matcher.active]
+            if bound:
+                self._beside.begin(bound)
+            began = self._clock()
             result = self._context.decode(count)
+            self._beside.wait()
             if result == 0:
                 self._failures = 0
-                for running, take in plan:
-                    running.stored(take)
+                self._stored(shares, self._clock() - began)
                 return due
             budget = self._after_failure(result, budget, count)
         return []
 
-    def _plan(self, budget: int) -> list[tuple[Running, int]]:
-        """Rows of each sequence: one for those that generate, the rest of the budget shared by the prompts."""
-        prefilling = sum(running.token < 0 for running in self._running)
-        if not prefilling:
-            return [(running, 1) for running in self._running[:budget]]
-        spare = max(budget - (len(self._running) - prefilling), 1)
-        plan: list[tuple[Running, int]] = []
-        for running in self._running:
-            if running.token >= 0:
-                take = 1
-            else:
-                take = min(running.waiting, -(-spare // prefilling))
-                spare -= take
-                prefilling -= 1
-            if take and budget:
-                plan.append((running, take := min(take, budget)))
-                budget -= take
-        return plan
+    def _stored(self, shares: list[Share], elapsed: int) -> None:
+        """The engine has stored these rows."""
+        row = prompt_rows = 0
+        for running, take in shares:
+            running.stored(take)
+            if running.token < 0:
+                prompt_rows += take
+                self._advance_prompt(running, row, take)
+            row += take
+        if prompt_rows == row:
+            self._slots.rates.evaluated(prompt_rows, elapsed)
 
-    def _fill(self, plan: list[tuple[Running, int]]) -> list[tuple[Running, int]]:
-        """Write the batch; the sequences whose last row gives logits, with that row."""
-        context = self._context
-        tokens, positions, sequences, outputs = context.tokens, context.positions, context.sequences, context.outputs
-        due: list[tuple[Running, int]] = []
-        row = 0
-        for running, take in plan:
-            slot = running.slot
-            start = len(slot.tokens)
-            if running.token >= 0:
-                tokens[row] = running.token
-                positions[row] = start
-                sequences[row] = slot.id
-                outputs[row] = 1
-                due.append((running, row))
-                row += 1
-                continue
-            end = row + take
-            tokens[row:end] = running.fit.tokens[start : start + take]
-            positions[row:end] = range(start, start + take)
-            sequences[row:end] = slot.id
-            outputs[row:end] = 0
-            if take == running.waiting:
-                outputs[end - 1] = 1
-                due.append((running, end - 1))
-            row = end
-        return due
+    def _advance_prompt(self, running: Running, row: int, take: int) -> None:
+        slot = running.slot
+        if running.marks and running.marks[-1] <= len(slot.tokens):
+            running.marks.pop()
+            self._slots.checkpoint(slot)
+        if running.echo is not None:
+            self._answers.echo(running, row, take)
+        if not running.waiting:
+            self._slots.publish(slot)
 
     def _after_failure(self, result: int, budget: int, count: int) -> int:
         """What to try next: the budget for another attempt. Fails sequences where nothing else is left."""
         if result == _NO_ROOM:
-            if any(slot.tokens for slot in self._slots.idle()):
-                for slot in self._slots.idle():
-                    slot.truncate(self._context, 0)
+            idle = [slot for slot in self._slots.idle() if slot.tokens]
+            for slot in idle:
+                self._slots.clear(slot)
+            if idle:
                 return budget
             if count > 1:
                 return count // 2
-            self._fail(
-                max(self._running, key=lambda running: len(running.slot.tokens)), "Context size has been exceeded."
-            )
+            longest = max(self._running, key=lambda running: len(running.slot.tokens))
+            self._fail(longest, "Context size has been exceeded.")
             return self._context.batch_size
         if result == _INVALID_BATCH:
             self._fail_all("Invalid input batch.")
@@ -250,61 +363,24 @@ class Batcher:
     # -- tokens
 
     def _choose(self, running: Running, row: int, now: int) -> None:
-        """Sample the next token of a sequence and deal with it."""
-        request = running.request
-        wants_logits = request.logprobs is not None or running.matcher is not None
-        logits = self._context.logits(row) if wants_logits else None
-        raw = logits
-        if running.matcher is not None and logits is not None:
-            raw = logits.copy() if request.logprobs is not None else None
-            running.matcher.mask(logits)
-        token = running.chain.sample(self._context, row)
-        running.generated += 1
-        if not running.prefilled:
-            running.prefilled = now
-        if token in self._engine.end_tokens:
-            self._finish(running, "stop")
+        """Choose the next token of a sequence, and as many more as were proposed rightly."""
+        stored = len(running.slot.tokens)
+        try:
+            reason = self._answers.choose(running, row, now)
+        except Broken as error:
+            self._fail(running, str(error))
             return
-        ended = running.matcher is not None and running.matcher.consume(token)
-        entry = None
-        if raw is not None and request.logprobs is not None:
-            entry = logprob_of(raw, token, request.logprobs, self._engine.written_piece)
-        piece = self._engine.written_piece(token) if token in running.preserved else self._engine.piece(token)
-        self._say(running, running.text.push(piece, entry))
-        running.token = token
-        if ended:
-            running.generated += 1  # only the end token may follow: it counts, but need not be computed
-        if running.text.stopped or ended or running.text.looping:
-            self._finish(running, "stop")
-        elif running.generated >= running.budget or self._full(running):
-            self._finish(running, "length")
-
-    def _full(self, running: Running) -> bool:
-        """Whether the context has no place for the token just chosen, and may not make one."""
-        if len(running.slot.tokens) + 1 < self._engine.num_ctx:
-            return False
-        return not (running.request.shift and self._context.can_shift)
-
-    def _say(self, running: Running, text: str) -> None:
-        if not text and not running.text.logprobs:
-            return
-        if running.output is not None:
-            running.output.append(text)
-        delta = frames.Delta(running.id, text, running.text.logprobs)
-        self._outbox.delta(delta, urgent=running.generated == 1)
+        if running.draft:
+            self._settle(running, len(running.slot.tokens) - stored)
+        if reason is not None:
+            self._finish(running, reason)
 
     def _finish(self, running: Running, reason: FinishReason) -> None:
-        if not running.text.stopped:
-            self._say(running, running.text.finish())
-        now = self._clock()
-        context = None
-        if running.output is not None:
-            context = self._engine.tokenize(running.request.prompt + "".join(running.output))
-        self._outbox.done(running.done(reason, now, context))
+        self._answers.finish(running, reason, self._clock())
         self._retire(running)
 
     def _fail(self, running: Running, message: str) -> None:
-        running.slot.truncate(self._context, 0)
+        self._slots.clear(running.slot)
         self._outbox.send(frames.Failed(running.id, message))
         self._retire(running)
 
@@ -314,5 +390,7 @@ class Batcher:
 
     def _retire(self, running: Running) -> None:
         self._running.remove(running)
-        running.slot.busy = False
+        self._slots.release(running.slot)
         running.chain.close()
+        if self._speculator is not None:
+            self._speculator.forget(running.id)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scheduler.runner.engine.library import native
 from scheduler.runner.engine.log import EngineLog
 from scheduler.runner.engine.model import Model, ModelLoadError
+from scheduler.runner.memory import MemoryKind, State
 
 KV_TYPES: Final = {
     "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30,
@@ -36,6 +37,8 @@ class ContextParams:
     embedding: bool = False
     flash_attention: bool | None = None
     kv_cache_type: str = "f16"
+    first_cells: int = 0
+    """KV cells to begin with, until `move_to`; 0: all of them."""
 
 
 class Context:
@@ -52,18 +55,35 @@ class Context:
         lib = native()
         self._lib = lib
         self._model = model
-        self.pointer: Any = lib.llama_init_from_model(model.pointer, _native_params(lib, params))
-        if not self.pointer:
-            raise ModelLoadError(log.reason() or "failed to create the context")
-        self._attach_adapters(model)
-        self._memory: Any = lib.llama_get_memory(self.pointer)
+        self._params = params
+        self._log = log
+        self._adopt(self._create(params.first_cells or params.cells))
         self.batch_size: int = lib.llama_n_batch(self.pointer)
         self.physical_batch: int = lib.llama_n_ubatch(self.pointer)
         self.pooling: int = lib.llama_pooling_type(self.pointer)
         self.can_shift: bool = bool(self._memory) and lib.llama_memory_can_shift(self._memory)
-        self._vocab_size = model.vocabulary.size
+        self.window: int = lib.llama_model_n_swa(model.pointer)
+        self.kind = MemoryKind.STATE if model.recurrent else MemoryKind.WINDOW if self.window else MemoryKind.WHOLE
+        self.moves_in_place = self.can_shift and self.kind is not MemoryKind.STATE and _rotates(model, params)
+        self._row_type: Any = ctypes.c_float * model.vocabulary.size
+        self._logits_address = _returning_address(lib.llama_get_logits_ith)
         self._width = model.embedding_width
+        ranks = self.pooling == POOLING_RANK
+        self._pooled_width: int = lib.llama_model_n_cls_out(model.pointer) if ranks else self._width
         self._allocate_batch(max(self.batch_size, 1))
+
+    def _create(self, cells: int) -> Any:
+        pointer = self._lib.llama_init_from_model(self._model.pointer, _native_params(self._lib, self._params, cells))
+        if not pointer:
+            raise ModelLoadError(self._log.reason() or "failed to create the context")
+        self._attach_adapters(pointer)
+        return pointer
+
+    def _adopt(self, pointer: Any) -> None:
+        self.pointer: Any = pointer
+        self._memory: Any = self._lib.llama_get_memory(pointer)
+        self.capacity: int = self._lib.llama_n_ctx_seq(pointer)
+        """Tokens that one sequence has room for at present."""
 
     def _allocate_batch(self, size: int) -> None:
         self.tokens: NDArray[np.int32] = np.zeros(size, np.int32)
@@ -84,13 +104,13 @@ class Context:
             logits=self.outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
         )
 
-    def _attach_adapters(self, model: Model) -> None:
-        if not model.adapters:
+    def _attach_adapters(self, pointer: Any) -> None:
+        adapters = self._model.adapters
+        if not adapters:
             return
-        count = len(model.adapters)
-        pointers = (self._lib.llama_adapter_lora_p_ctypes * count)(*(adapter for adapter, _ in model.adapters))
-        scales = (ctypes.c_float * count)(*(scale for _, scale in model.adapters))
-        if self._lib.llama_set_adapters_lora(self.pointer, pointers, count, scales) != 0:
+        pointers = (self._lib.llama_adapter_lora_p_ctypes * len(adapters))(*(adapter for adapter, _ in adapters))
+        scales = (ctypes.c_float * len(adapters))(*(scale for _, scale in adapters))
+        if self._lib.llama_set_adapters_lora(pointer, pointers, len(adapters), scales) != 0:
             raise ModelLoadError("failed to apply the adapter", unsupported=True)
 
     # -- computing
@@ -106,18 +126,26 @@ class Context:
 
     def logits(self, row: int) -> NDArray[np.float32]:
         """What batch row `row` predicts: a view, valid until the next decode."""
-        pointer = self._lib.llama_get_logits_ith(self.pointer, row)
-        return np.ctypeslib.as_array(pointer, shape=(self._vocab_size,))
+        return np.frombuffer(self._row_type.from_address(self._logits_address(self.pointer, row)), np.float32)
+
+    def logit(self, row: int, token: int) -> float:
+        """One value of `logits`, without the view."""
+        return self._lib.llama_get_logits_ith(self.pointer, row)[token]
 
     def embedding_of_row(self, row: int) -> NDArray[np.float32]:
         """The last hidden state of batch row `row`: a view, valid until the next decode."""
         pointer = self._lib.llama_get_embeddings_ith(self.pointer, row)
         return np.ctypeslib.as_array(pointer, shape=(self._width,))
 
+    def embeddings(self, count: int) -> NDArray[np.float32]:
+        """The last hidden states of all `count` output rows without pooling: a view, valid until the next decode."""
+        pointer = self._lib.llama_get_embeddings(self.pointer)
+        return np.ctypeslib.as_array(pointer, shape=(count, self._width))
+
     def embedding_of_sequence(self, sequence: int) -> NDArray[np.float32]:
-        """The pooled vector of a sequence: a view, valid until the next decode."""
+        """The pooled vector of a sequence, or its scores where pooling ranks: a view, valid until the next decode."""
         pointer = self._lib.llama_get_embeddings_seq(self.pointer, sequence)
-        return np.ctypeslib.as_array(pointer, shape=(self._width,))
+        return np.ctypeslib.as_array(pointer, shape=(self._pooled_width,))
 
     @contextmanager
     def embedding_mode(self) -> Generator[None]:
@@ -128,6 +156,15 @@ class Context:
         finally:
             self._lib.llama_set_embeddings(self.pointer, False)
 
+    @property
+    def stores(self) -> bool:
+        """Whether it has a KV cache: models that only encode have none."""
+        return bool(self._memory)
+
+    def use_threads(self, count: int) -> None:
+        """Compute with so many threads from now on."""
+        self._lib.llama_set_n_threads(self.pointer, count, count)
+
     def warm_up(self) -> None:
         """Decode one token and forget it: allocation that the engine put off happens now, and fails now."""
         vocabulary = self._model.vocabulary
@@ -137,6 +174,63 @@ class Context:
         if self.decode(1) != 0:
             raise ModelLoadError("the first decode failed")
         self.clear()
+
+    def decode_embeddings(
+        self,
+        rows: NDArray[np.float32],
+        positions: NDArray[np.int32],
+        sequence: int,
+        *,
+        logits_last: bool,
+        causal: bool = True,
+    ) -> int:
+        """Store rows of input that are no tokens under one sequence; the batch's own arrays stay as they are.
+
+        `positions` is (rows,), or (4, rows) where a model has four for each row. Rows that all see each other
+        (`causal=False`) must fit the physical batch; others are cut to size. Codes as of `decode`, but after a failure
+        some may be stored. With `logits_last`, the last row's are `logits(-1)`.
+        """
+        count = len(rows)
+        if causal:
+            step = self.batch_size
+        elif count <= self.physical_batch:
+            step = count
+        else:
+            raise ValueError(f"{count} rows that see each other do not fit a batch of {self.physical_batch}")
+        result = 0
+        if not causal:
+            self._lib.llama_set_causal_attn(self.pointer, False)
+        try:
+            for start in range(0, count, step):
+                end = min(start + step, count)
+                last = logits_last and end == count
+                result = self._decode_rows(rows[start:end], positions[..., start:end], sequence, last=last)
+                if result != 0:
+                    break
+        finally:
+            if not causal:
+                self._lib.llama_set_causal_attn(self.pointer, True)
+        return result
+
+    def _decode_rows(
+        self, rows: NDArray[np.float32], positions: NDArray[np.int32], sequence: int, *, last: bool
+    ) -> int:
+        count = len(rows)
+        rows, positions = np.ascontiguousarray(rows, np.float32), np.ascontiguousarray(positions, np.int32)
+        sequences = np.array([sequence], np.int32)
+        pointers = np.full(count, sequences.ctypes.data, np.uint64)
+        counts, outputs = np.ones(count, np.int32), np.zeros(count, np.int8)
+        outputs[-1] = last
+        batch = self._lib.llama_batch(
+            n_tokens=count,
+            token=None,
+            embd=rows.ctypes.data_as(ctypes.POINTER(ctypes.c_float)),
+            pos=positions.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+            n_seq_id=counts.ctypes.data_as(ctypes.POINTER(ctypes.c_int32)),
+            seq_id=pointers.ctypes.data_as(ctypes.POINTER(ctypes.POINTER(ctypes.c_int32))),
+            logits=outputs.ctypes.data_as(ctypes.POINTER(ctypes.c_int8)),
+        )
+        return self._lib.llama_decode(self.pointer, batch)
 
     # -- memory
 
@@ -157,10 +251,92 @@ class Context:
         if self._memory:
             self._lib.llama_memory_clear(self._memory, False)
 
+    def state_size(self, sequence: int, *, partial: bool = False) -> int:
+        """Bytes of `save`."""
+        return self._lib.llama_state_seq_get_size_ext(self.pointer, sequence, int(partial))
 
-def _native_params(lib: Any, params: ContextParams) -> Any:
+    def save(self, sequence: int, *, partial: bool = False) -> State | None:
+        """A copy of what is stored for a sequence. `partial`: only what `remove` cannot bring back, the cells of a
+        sliding window or a recurrent state."""
+        size = self.state_size(sequence, partial=partial)
+        state = np.empty(size, np.uint8)
+        written = self._lib.llama_state_seq_get_data_ext(self.pointer, _bytes(state), size, sequence, int(partial))
+        return state if size and written == size else None
+
+    def restore(self, sequence: int, state: State, *, partial: bool = False) -> bool:
+        """Put a copy into a sequence. False when it has no room for it."""
+        return self._put(self.pointer, sequence, state, partial=partial)
+
+    def _put(self, pointer: Any, sequence: int, state: State, *, partial: bool = False) -> bool:
+        size = state.nbytes
+        return self._lib.llama_state_seq_set_data_ext(pointer, _bytes(state), size, sequence, int(partial)) == size
+
+    def close(self) -> None:
+        """Give back its memory; it cannot be used afterwards."""
+        self._lib.llama_free(self.pointer)
+
+    # -- growing
+
+    def larger(self, cells: int) -> Any:
+        """A context with this many cells, for `move_to`. Another thread may make it while this one decodes.
+
+        Raises `ModelLoadError`.
+        """
+        return self._create(cells)
+
+    def move_to(self, larger: Any) -> bool:
+        """Go on in a context that `larger` made, with everything that is stored. False when something cannot be moved:
+        it goes on as it was."""
+        for sequence in range(self._params.sequences):
+            if self.first_position(sequence) < 0:
+                continue
+            state = self.save(sequence)
+            if state is None or not self._put(larger, sequence, state):
+                self._lib.llama_free(larger)
+                return False
+        self._lib.llama_free(self.pointer)
+        self._adopt(larger)
+        return True
+
+
+def _rotates(model: Model, params: ContextParams) -> bool:
+    """Whether the engine can turn stored keys to other positions. Where it cannot, 0.3.36 does not say so.
+
+    Keys that were scaled as they were stored would be scaled again (YaRN, LongRoPE; DeepSeek's two scalings cancel
+    out).
+    Quantised keys end the process unless whole heads of a multiple of 64 are rotated.
+    """
+    architecture = model.metadata("general.architecture")
+
+    def number(key: str) -> int:
+        text = model.metadata(f"{architecture}.{key}")
+        return int(text) if text.isdigit() else 0
+
+    if model.metadata(f"{architecture}.rope.scaling.type") in ("yarn", "longrope") and architecture != "deepseek2":
+        return False
+    if params.kv_cache_type in ("f16", "bf16", "f32"):
+        return True
+    heads = number("attention.head_count")
+    head = number("attention.key_length") or (number("embedding_length") // heads if heads else 0)
+    return head > 0 and head % 64 == 0 and (number("rope.dimension_count") or head) == head
+
+
+def _returning_address(function: Any) -> Any:
+    """A function of context and row that answers with a number: making a pointer object takes longer than the rest."""
+    prototype = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)
+    address = ctypes.cast(function, ctypes.c_void_p).value
+    assert address is not None, "the library exports it"
+    return prototype(address)
+
+
+def _bytes(state: State) -> Any:
+    return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
+
+
+def _native_params(lib: Any, params: ContextParams, cells: int) -> Any:
     native_params = lib.llama_context_default_params()
-    native_params.n_ctx = params.cells
+    native_params.n_ctx = cells
+    native_params.swa_full = False
     native_params.n_seq_max = params.sequences
     native_params.n_batch = native_params.n_ubatch = params.batch
     native_params.n_threads = native_params.n_threads_batch = params.threads

@@ -1,11 +1,13 @@
 """Weights, and the adapters on top of them."""
 
 import ctypes
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from scheduler.runner.engine.library import native
+from scheduler.runner.engine import mapping
+from scheduler.runner.engine.library import ready
 from scheduler.runner.engine.log import EngineLog
 from scheduler.runner.engine.vocabulary import Vocabulary
 
@@ -15,6 +17,7 @@ _LOAD_MODE_MAP: Final = 1
 _LOAD_MODE_LOCK: Final = 2
 _LOAD_MODE_MAP_AND_LOCK: Final = 3
 _SPLIT_NONE: Final = 0
+_NO_VOCABULARY: Final = 0
 
 
 class ModelLoadError(Exception):
@@ -42,14 +45,16 @@ class Model:
 
     def __init__(self, params: ModelParams, log: EngineLog, progress: Callable[[float], None]) -> None:
         """Raises `ModelLoadError` with the engine's own words."""
-        lib = native()
+        lib = ready()
         self._lib = lib
-        # A build for every processor has its backends in libraries of their own, which are looked for here.
-        lib.llama_backend_init()
         self.pointer: Any = _load(lib, params, progress)
         if not self.pointer:
             raise ModelLoadError(log.reason() or "failed to load model", unsupported=log.blames_the_file())
-        self.vocabulary = Vocabulary(lib.llama_model_get_vocab(self.pointer))
+        _give_back(params, log)
+        vocabulary = lib.llama_model_get_vocab(self.pointer)
+        if lib.llama_vocab_type(vocabulary) == _NO_VOCABULARY:
+            raise ModelLoadError("the model has no vocabulary", unsupported=True)
+        self.vocabulary = Vocabulary(vocabulary, log.end_tokens)
         self.num_ctx_train: int = lib.llama_model_n_ctx_train(self.pointer)
         self.embedding_width: int = lib.llama_model_n_embd_out(self.pointer)
         self.has_encoder: bool = lib.llama_model_has_encoder(self.pointer)
@@ -57,17 +62,34 @@ class Model:
         self.recurrent: bool = lib.llama_model_is_recurrent(self.pointer) or lib.llama_model_is_hybrid(self.pointer)
         self.adapters: list[tuple[Any, float]] = [self._adapter(path, scale, log) for path, scale in params.adapters]
 
+    def close(self) -> None:
+        """Give back its memory. Nothing made from it may be used, or closed, afterwards."""
+        self._lib.llama_model_free(self.pointer)
+
     def metadata(self, key: str) -> str:
         """A scalar of the file's metadata as text; empty when absent."""
         buffer = ctypes.create_string_buffer(256)
         size = self._lib.llama_model_meta_val_str(self.pointer, key.encode(), buffer, len(buffer))
         return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
 
+    @property
+    def rank_template(self) -> str:
+        """How the file writes a query and a document to be ranked together; empty when it does not say."""
+        text: bytes | None = self._lib.llama_model_chat_template(self.pointer, b"rerank")
+        return text.decode("utf-8", "replace") if text else ""
+
     def _adapter(self, path: str, scale: float, log: EngineLog) -> tuple[Any, float]:
         adapter = self._lib.llama_adapter_lora_init(self.pointer, path.encode())
         if not adapter:
             raise ModelLoadError(log.reason() or "failed to load the adapter", unsupported=True)
         return adapter, scale
+
+
+def _give_back(params: ModelParams, log: EngineLog) -> None:
+    """Memory of mapped weights that were copied, unless they were to stay where they are."""
+    mapped = params.use_mmap is not False and not params.use_mlock
+    if mapped and mapping.copied(log.buffers(), sum(map(os.path.getsize, params.weights))):
+        mapping.release(params.weights)
 
 
 def _load_mode(params: ModelParams) -> int:
@@ -79,7 +101,7 @@ def _load_mode(params: ModelParams) -> int:
 def _load(lib: Any, params: ModelParams, progress: Callable[[float], None]) -> Any:
     native_params = lib.llama_model_default_params()
     native_params.n_gpu_layers = params.num_gpu
-    if params.main_gpu is not None:
+    if params.main_gpu is not None and params.num_gpu != 0:
         native_params.main_gpu = params.main_gpu
         native_params.split_mode = _SPLIT_NONE
     native_params.load_mode = _load_mode(params)

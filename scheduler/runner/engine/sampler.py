@@ -1,72 +1,73 @@
-"""Chains of samplers, built link by link."""
+"""llama.cpp's samplers, for candidates that were selected before."""
 
-from typing import Any
+import ctypes
+from collections.abc import Sequence
+from typing import Any, Final
 
-from scheduler.runner.engine.context import Context
+import numpy as np
+from numpy.typing import NDArray
+
 from scheduler.runner.engine.library import native
 
+_CANDIDATE: Final = np.dtype([("id", np.int32), ("logit", np.float32), ("p", np.float32)])
 
-class SamplerChain:
-    """Chooses a token from a row of logits. Links act in the order they were added; the last one must choose."""
 
-    def __init__(self) -> None:
+class CandidateSampler:
+    """Keeps the `top_k` best of some candidates, then what the other filters leave, and draws one at a temperature.
+
+    The random numbers depend on the seed alone; 0xFFFFFFFF draws a seed. Choosing is for one thread.
+    """
+
+    _chain: Any = None
+
+    def __init__(
+        self, room: int, *, top_k: int, typical_p: float, top_p: float, min_p: float, temperature: float, seed: int
+    ) -> None:
+        """`room`: most candidates at a time. Temperature 0 takes the best that is left."""
         lib = native()
-        self._lib = lib
-        self._chain: Any = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
-        self._sample: Any = lib.llama_sampler_sample
+        links = [lib.llama_sampler_init_top_k(top_k)]
+        if typical_p < 1:
+            links.append(lib.llama_sampler_init_typical(typical_p, 1))
+        if top_p < 1:
+            links.append(lib.llama_sampler_init_top_p(top_p, 1))
+        if min_p > 0:
+            links.append(lib.llama_sampler_init_min_p(min_p, 1))
+        links += [lib.llama_sampler_init_temp(temperature), lib.llama_sampler_init_dist(seed)]
+        self._free: Any = lib.llama_sampler_free
+        self._apply: Any = lib.llama_sampler_apply
+        self._chain = _chain(lib, links)
+        array = np.zeros(room, _CANDIDATE)
+        self._ids: NDArray[np.int32] = array["id"]
+        self._logits: NDArray[np.float32] = array["logit"]
+        self._chances: NDArray[np.float32] = array["p"]
+        self._candidates: Any = lib.llama_token_data_array(data=array.ctypes.data_as(lib.llama_token_data_p))
+        self._pointer = ctypes.byref(self._candidates)
 
-    def _add(self, link: Any) -> None:
-        self._lib.llama_sampler_chain_add(self._chain, link)
-
-    def add_penalties(self, vocab_size: int, last_n: int, repeat: float, frequency: float, presence: float) -> None:
-        """Lower the logits of the last `last_n` tokens."""
-        self._add(self._lib.llama_sampler_init_penalties(vocab_size, last_n, repeat, frequency, presence))
-
-    def add_top_k(self, k: int) -> None:
-        """Keep the k best; 0 or less keeps all."""
-        self._add(self._lib.llama_sampler_init_top_k(k))
-
-    def add_typical(self, p: float) -> None:
-        """Keep the tokens whose surprise is nearest to the expected one."""
-        self._add(self._lib.llama_sampler_init_typical(p, 1))
-
-    def add_top_p(self, p: float) -> None:
-        """Keep the best that together reach probability p."""
-        self._add(self._lib.llama_sampler_init_top_p(p, 1))
-
-    def add_min_p(self, p: float) -> None:
-        """Keep what is at least p times as probable as the best."""
-        self._add(self._lib.llama_sampler_init_min_p(p, 1))
-
-    def add_temperature(self, temperature: float) -> None:
-        """Divide the logits; 0 or less keeps only the best."""
-        self._add(self._lib.llama_sampler_init_temp(temperature))
-
-    def add_mirostat(self, version: int, vocab_size: int, seed: int, tau: float, eta: float) -> None:
-        """Choose by Mirostat 1 or 2."""
-        if version == 1:
-            self._add(self._lib.llama_sampler_init_mirostat(vocab_size, seed, tau, eta, 100))
-        else:
-            self._add(self._lib.llama_sampler_init_mirostat_v2(seed, tau, eta))
-
-    def add_greedy(self) -> None:
-        """Choose the best."""
-        self._add(self._lib.llama_sampler_init_greedy())
-
-    def add_dist(self, seed: int) -> None:
-        """Choose at random by probability, from a stream that depends on the seed alone."""
-        self._add(self._lib.llama_sampler_init_dist(seed))
-
-    def sample(self, context: Context, row: int) -> int:
-        """The token chosen for batch row `row`; the chain takes note of it."""
-        return self._sample(self._chain, context.pointer, row)
-
-    def accept(self, token: int) -> None:
-        """Take note of a token that was not chosen here: penalties look back on it."""
-        self._lib.llama_sampler_accept(self._chain, token)
+    def choose(self, ids: NDArray[np.intp], logits: NDArray[np.float32]) -> int:
+        """The id of the one drawn; -1 where the logits are no distribution. At least one, no NaN."""
+        count = len(ids)
+        self._ids[:count] = ids
+        self._logits[:count] = logits
+        candidates = self._candidates
+        candidates.size = count
+        candidates.selected = -1
+        candidates.sorted = False
+        self._apply(self._chain, self._pointer)
+        place = candidates.selected
+        return int(self._ids[place]) if self._chances[place] > 0 else -1
 
     def close(self) -> None:
-        """Free the chain; it cannot be used afterwards."""
+        """Free the samplers; nothing can be chosen afterwards."""
         if self._chain is not None:
-            self._lib.llama_sampler_free(self._chain)
+            self._free(self._chain)
             self._chain = None
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _chain(lib: Any, links: Sequence[Any]) -> Any:
+    chain = lib.llama_sampler_chain_init(lib.llama_sampler_chain_default_params())
+    for link in links:
+        lib.llama_sampler_chain_add(chain, link)
+    return chain

@@ -206,6 +206,9 @@ class FakeRunner:
         tokens = [[1] * add_special + [ord(letter) for letter in text] for text in texts]
         return frames.Tokens(1, [len(one) for one in tokens], [] if count_only else tokens)
 
+    async def rank(self, query: str, documents: list[str], *, truncate: bool) -> frames.Ranked:
+        return frames.Ranked(1, [float(len(document)) for document in documents], 1)
+
     async def detokenize(self, tokens: list[int]) -> str:
         await asyncio.sleep(0)
         return "".join(map(chr, tokens))

@@ -1,7 +1,7 @@
 """What the reading end does with each frame: answer it, prepare it for the loop, or refuse it."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from queue import SimpleQueue
 from types import SimpleNamespace
 from typing import Any, cast
@@ -14,9 +14,10 @@ from scheduler.runner.embed import EmbedJob
 from scheduler.runner.intake import Intake
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.sequence import Job
+from tests.unit.scheduler.runner.fake_engine import FakeMedia
 from tests.unit.scheduler.runner.letters import BOS, EOS, letters
 
-MATCHER = Matcher(None, 1)
+MATCHER = cast(Matcher, object())
 LOAD = frames.Load(["w"], num_ctx=8, parallel=1, num_batch=8)
 
 
@@ -32,6 +33,9 @@ def model(**changes: Any) -> LoadedModel:
         "embedding": False,
         "context": SimpleNamespace(physical_batch=4, can_shift=True),
         "matcher": matcher,
+        "media": None,
+        "chain": lambda sampling, prompt: tuple(prompt),
+        "control_tokens": lambda texts: frozenset(map(ord, texts)),
         **changes,
     }
     return cast(LoadedModel, SimpleNamespace(**members))
@@ -97,6 +101,40 @@ def test_a_generation_is_prepared_for_the_loop(pipe: Pipe) -> None:
     assert isinstance(job, Job)
     assert (job.request.id, job.fit.tokens, job.matcher) == (1, [BOS, 97, 98], MATCHER)
     assert pipe.work(frames.Generate(2, "ab")).matcher is None
+
+
+def test_what_takes_long_is_not_left_to_the_loop(pipe: Pipe) -> None:
+    pipe.intake.serve(model())
+    job = pipe.work(frames.Generate(1, "ab", stop=["x"], preserved=["y"]))
+    assert job.chain == (BOS, 97, 98)
+    assert job.preserved == frozenset({ord("y")})
+    assert job.stops.scan(b"abx", 0, [])[0] == 2
+
+
+class Pictures:
+    """Reads every picture as three places."""
+
+    def read(self, prompt: str, items: Sequence[bytes]) -> list[list[int] | FakeMedia]:
+        return [[1, 2], FakeMedia(1, 3), [3]]
+
+
+def test_pictures_stand_among_the_tokens(pipe: Pipe) -> None:
+    pipe.intake.serve(model(media=Pictures()))
+    job = pipe.work(frames.Generate(1, "ab[img-0]c", images=[b"picture"]))
+    assert job.fit.tokens == [1, 2, -101, -102, -103, 3]
+    assert list(job.media) == [2]
+    assert not job.request.shift
+    assert job.chain == (1, 2, 3)
+
+
+def test_pictures_are_not_cut_to_fit(pipe: Pipe) -> None:
+    pipe.intake.serve(model(media=Pictures(), num_ctx=6))
+    failed = pipe.answer(frames.Generate(1, "ab[img-0]c", images=[b"picture"]))
+    assert isinstance(failed, frames.Failed)
+    assert (failed.status, failed.message.split(",")[0]) == (
+        400,
+        "request (6 tokens) exceeds the available context size (6 tokens)",
+    )
 
 
 def test_a_long_prompt_is_cut_where_that_is_allowed(pipe: Pipe) -> None:

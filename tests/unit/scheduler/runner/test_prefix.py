@@ -1,75 +1,73 @@
-"""Which slot a prompt gets, and what of it is evaluated again."""
+"""The radix tree over what is stored."""
 
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from scheduler.runner.prefix import Slots, common_prefix
+from scheduler.runner.prefix import PrefixTree, common_prefix
 
-
-class Memory:
-    """Positions stored per sequence; `partial` says whether a tail can be removed."""
-
-    def __init__(self, *, partial: bool = True) -> None:
-        self.partial = partial
-        self.removed: list[tuple[int, int]] = []
-
-    def remove(self, sequence: int, start: int, end: int = -1) -> bool:
-        self.removed.append((sequence, start))
-        return self.partial or start == 0
+tokens = st.lists(st.integers(0, 2), max_size=12)
 
 
-def store(slots: Slots, index: int, tokens: list[int], used: int = 1) -> None:
-    slots.all[index].tokens = tokens
-    slots.all[index].used = used
-
-
-def test_the_longest_shared_prefix_is_continued() -> None:
-    slots, memory = Slots(2), Memory()
-    store(slots, 0, [1])
-    store(slots, 1, [1, 2])
-    claimed = slots.claim([1, 2, 3], memory)
-    assert claimed == (slots.all[1], 2)
-
-
-def test_the_last_prompt_token_is_always_evaluated() -> None:
-    slots, memory = Slots(1), Memory()
-    store(slots, 0, [1, 2, 3])
-    assert slots.claim([1, 2, 3], memory) == (slots.all[0], 2)
-    assert slots.all[0].tokens == [1, 2]
-    assert memory.removed == [(0, 2)]
-
-
-def test_another_conversation_takes_an_empty_slot_first() -> None:
-    slots = Slots(2)
-    store(slots, 0, [1, 2, 3, 4])
-    assert slots.claim([1, 9, 9], Memory()) == (slots.all[1], 0)
-
-
-def test_then_the_slot_not_used_for_longest() -> None:
-    slots = Slots(2)
-    store(slots, 0, [1, 2, 3, 4], used=5)
-    store(slots, 1, [5, 6, 7, 8], used=3)
-    assert slots.claim([9], Memory()) == (slots.all[1], 0)
-
-
-def test_memory_that_cannot_forget_a_tail_starts_anew() -> None:
-    slots, memory = Slots(1), Memory(partial=False)
-    store(slots, 0, [1, 2, 3])
-    assert slots.claim([1, 2, 9], memory) == (slots.all[0], 0)
-    assert memory.removed == [(0, 2), (0, 0)]
-
-
-def test_busy_slots_are_left_alone() -> None:
-    slots = Slots(1)
-    slots.all[0].busy = True
-    assert slots.claim([1], Memory()) is None
-
-
-@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
-def test_common_prefix_is_what_counting_gives(left: list[int], right: list[int]) -> None:
-    expected = 0
+def shared(left: list[int], right: list[int]) -> int:
+    count = 0
     for a, b in zip(left, right, strict=False):
         if a != b:
             break
-        expected += 1
-    assert common_prefix(left, right) == expected
+        count += 1
+    return count
+
+
+class Trees(RuleBasedStateMachine):
+    """Whatever is put in and taken out, the tree answers as a list of all sequences would."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tree: PrefixTree[int] = PrefixTree()
+        self.held: dict[int, list[int]] = {}
+
+    @rule(holder=st.integers(0, 5), sequence=tokens)
+    def insert(self, holder: int, sequence: list[int]) -> None:
+        self.tree.insert(holder, sequence)
+        self.held[holder] = sequence
+
+    @rule(holder=st.integers(0, 5))
+    def remove(self, holder: int) -> None:
+        self.tree.remove(holder)
+        self.held.pop(holder, None)
+
+    @rule(prompt=tokens)
+    def ask(self, prompt: list[int]) -> None:
+        counted = {holder: shared(sequence, prompt) for holder, sequence in self.held.items()}
+        assert self.tree.shared(prompt) == {holder: count for holder, count in counted.items() if count}
+
+    @invariant()
+    def holds_what_was_put_in(self) -> None:
+        assert len(self.tree) == sum(bool(sequence) for sequence in self.held.values())
+
+
+TestTrees = Trees.TestCase
+
+
+def test_a_tree_that_is_emptied_keeps_nothing() -> None:
+    tree: PrefixTree[str] = PrefixTree()
+    tree.insert("a", [1, 2, 3])
+    tree.insert("b", [1, 2, 4])
+    tree.remove("a")
+    tree.remove("b")
+    assert (len(tree), tree.shared([1, 2, 3])) == (0, {})
+
+
+def test_many_holders_of_one_beginning_are_found_in_one_walk() -> None:
+    tree: PrefixTree[int] = PrefixTree()
+    trunk = list(range(1000))
+    for holder in range(50):
+        tree.insert(holder, [*trunk, 5000 + holder, holder])
+    found = tree.shared([*trunk, 5007, 7, 1])
+    assert found.pop(7) == 1002
+    assert set(found.values()) == {1000}
+
+
+@given(tokens, tokens, st.integers(0, 3))
+def test_common_prefix_is_what_counting_gives(left: list[int], right: list[int], offset: int) -> None:
+    assert common_prefix(left, right, min(offset, len(right))) == shared(left, right[offset:])

@@ -6,13 +6,16 @@ import pytest
 
 from scheduler import frames
 from scheduler.runner.limits import Fit
-from scheduler.runner.prefix import Slot
-from scheduler.runner.sequence import Running
+from scheduler.runner.sequence import Matcher, Running
+from scheduler.runner.slots import Slot
 from scheduler.runner.text import TextAssembler
 
 
 class NoChain:
     def sample(self, context: Any, row: int, /) -> int:
+        raise NotImplementedError
+
+    def sample_constrained(self, context: Any, row: int, matcher: Matcher, /) -> int:
         raise NotImplementedError
 
     def close(self) -> None: ...
