@@ -18,7 +18,7 @@ from modelstore.quoting import quote
 
 log = logging.getLogger(__name__)
 
-Value: TypeAlias = int | float | bool | list[str]
+Value: TypeAlias = int | float | bool | list[str] | dict[str, float]
 
 
 class Kind(Enum):
@@ -28,6 +28,8 @@ class Kind(Enum):
     FLOAT = "float32"
     BOOL = "boolean"
     STRINGS = "array"
+    NUMBERS = "object"
+    """Texts, and a float for each. JSON only: a Modelfile has no text for it."""
 
 
 class Scope(Enum):
@@ -60,7 +62,7 @@ _TABLE: Final = (
     Option("use_mmap", Kind.BOOL, None, Scope.LOAD, "map the weights into memory instead of reading them"),
     Option("use_mlock", Kind.BOOL, None, Scope.LOAD, "keep the weights from being swapped out", deprecated=True),
     Option("num_thread", Kind.INT, 0, Scope.LOAD, "threads; 0: chosen by the daemon"),
-    Option("draft_num_predict", Kind.INT, None, Scope.LOAD, "tokens that the draft model guesses ahead"),
+    Option("draft_num_predict", Kind.INT, None, Scope.LOAD, "most tokens guessed ahead; 0 or less: none"),
     Option("num_keep", Kind.INT, 4, Scope.REQUEST, "prompt tokens that a cut keeps; negative: all"),
     Option("seed", Kind.INT, -1, Scope.REQUEST, "-1: another one each time"),
     Option("num_predict", Kind.INT, -1, Scope.REQUEST, "most tokens to generate; negative: no limit"),
@@ -76,6 +78,7 @@ _TABLE: Final = (
     Option("mirostat", Kind.INT, 0, Scope.REQUEST, "1 or 2: Mirostat sampling", deprecated=True),
     Option("mirostat_tau", Kind.FLOAT, 5.0, Scope.REQUEST, "surprise that Mirostat aims at", deprecated=True),
     Option("mirostat_eta", Kind.FLOAT, 0.1, Scope.REQUEST, "learning rate of Mirostat", deprecated=True),
+    Option("logit_bias", Kind.NUMBERS, None, Scope.REQUEST, "added to the scores of tokens, by id or text"),
     Option("stop", Kind.STRINGS, None, Scope.REQUEST, "texts that end the answer"),
 )
 OPTIONS: Final[Mapping[str, Option]] = {option.name: option for option in _TABLE}
@@ -105,7 +108,7 @@ def parse_modelfile_value(name: str, text: str) -> Value:
     Raises `OptionError`, for a deprecated parameter too: ask `is_deprecated` first.
     """
     option = OPTIONS.get(name)
-    if option is None or option.deprecated:
+    if option is None or option.deprecated or option.kind is Kind.NUMBERS:
         raise OptionError(name, f"unknown parameter '{name}'")
     match option.kind:
         case Kind.INT:
@@ -187,6 +190,13 @@ def _check_strings(name: str, value: Any) -> list[str]:
     return items
 
 
+def _check_numbers(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise _wrong_type(name, Kind.NUMBERS)
+    items = cast("dict[str, Any]", value)
+    return {key: _check_float(f"{name}.{key}", number) for key, number in items.items()}
+
+
 def _wrong_type(name: str, kind: Kind) -> OptionError:
     return OptionError(name, f"option {quote(name)} must be of type {kind.value}")
 
@@ -196,6 +206,7 @@ _CHECKS: Final[dict[Kind, Callable[[str, Any], Value]]] = {
     Kind.FLOAT: _check_float,
     Kind.BOOL: _check_bool,
     Kind.STRINGS: _check_strings,
+    Kind.NUMBERS: _check_numbers,
 }
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from scheduler.frames import Logprob
+from scheduler.runner.stops import StopStrings
 
 _REPEATS_ALLOWED: Final = 30
 
@@ -12,9 +13,9 @@ _REPEATS_ALLOWED: Final = 30
 class TextAssembler:
     """The answer of one request as it grows. `push` every piece, then `finish` unless `stopped`."""
 
-    def __init__(self, stops: Sequence[str] = ()) -> None:
-        self._stops = [stop.encode() for stop in stops if stop]
-        self._first_bytes = bytes({stop[0] for stop in self._stops})
+    def __init__(self, stops: Sequence[str] | StopStrings = ()) -> None:
+        self._stops = stops if isinstance(stops, StopStrings) else StopStrings(stops) if stops else None
+        self._begun: list[int] = []  # where in the held text a stop string may have begun
         self._held = b""
         self._waiting: list[tuple[int, Logprob]] = []
         self._last: bytes = b""
@@ -36,10 +37,12 @@ class TextAssembler:
         held = self._held + piece if start else piece
         if logprob is not None:
             self._waiting.append((start, logprob))
-        if self._stops and (cut := self._stop_position(held)) >= 0:
-            self.stopped = True
-            return self._release(held[:cut], cut)
-        if self._may_become_stop(held) or _ends_inside_character(held):
+        if self._stops is not None:
+            cut, self._begun = self._stops.scan(held, start, self._begun)
+            if cut >= 0:
+                self.stopped = True
+                return self._release(held[:cut], cut)
+        if self._begun or _ends_inside_character(held):
             self._held = held
             self.logprobs = []
             return ""
@@ -65,15 +68,6 @@ class TextAssembler:
             self._repeats += 1
         else:
             self._last, self._repeats = trimmed, 0
-
-    def _stop_position(self, held: bytes) -> int:
-        """Where the earliest stop string begins; -1 when there is none."""
-        return min((at for stop in self._stops if (at := held.find(stop)) >= 0), default=-1)
-
-    def _may_become_stop(self, held: bytes) -> bool:
-        if not self._stops or len(held.translate(None, self._first_bytes)) == len(held):
-            return False
-        return any(held.endswith(stop[:size]) for stop in self._stops for size in range(1, len(stop)))
 
 
 def _ends_inside_character(data: bytes) -> bool:

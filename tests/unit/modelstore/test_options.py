@@ -54,6 +54,7 @@ def test_modelfile_values(name: str, text: str, value: object) -> None:
         ("num_gqa", "1", "unknown parameter 'num_gqa'"),
         ("Temperature", "1", "unknown parameter 'Temperature'"),
         ("tfs_z", "1", "unknown parameter 'tfs_z'"),
+        ("logit_bias", '{"1": 2}', "unknown parameter 'logit_bias'"),
         ("", "1", "unknown parameter ''"),
     ],
 )
@@ -87,6 +88,8 @@ def test_deprecated_parameters() -> None:
         ({"use_mlock": True}, {"use_mlock": True}),
         ({"mirostat": "2"}, {}),
         ({"seed": 4294967295}, {"seed": 4294967295}),
+        ({"logit_bias": {"5": -100, "yes": 0.1}}, {"logit_bias": {"5": -100.0, "yes": 0.1}}),
+        ({"logit_bias": {}}, {"logit_bias": {}}),
         ({"seed": 1e30, "num_ctx": -(10**400)}, {"seed": 2**63 - 1, "num_ctx": -(2**63)}),
     ],
 )
@@ -118,6 +121,9 @@ def test_float_out_of_range(value: float) -> None:
         ({"stop": {}}, 'option "stop" must be of type array'),
         ({"stop": ["a", 1]}, 'option "stop" must be of an array of strings'),
         ({"stop": [None]}, 'option "stop" must be of an array of strings'),
+        ({"logit_bias": [[5, 1]]}, 'option "logit_bias" must be of type object'),
+        ({"logit_bias": {"5": "1"}}, 'option "logit_bias.5" must be of type float32'),
+        ({"logit_bias": {"5": None}}, 'option "logit_bias.5" must be of type float32'),
     ],
 )
 def test_bad_json(given_: dict[str, Any], error: str) -> None:

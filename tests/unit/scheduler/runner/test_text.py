@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.frames import Logprob
+from scheduler.runner.stops import StopStrings
 from scheduler.runner.text import TextAssembler
 
 
@@ -66,6 +67,33 @@ def test_a_character_that_never_ends_is_dropped() -> None:
 def test_a_wrong_byte_in_the_middle_becomes_a_replacement_character() -> None:
     said, _ = assemble([b"a\xffb"], [])
     assert "".join(said) == "a\ufffdb"
+
+
+@pytest.mark.parametrize(
+    ("end", "incomplete"),
+    [
+        ("", False), ("c2a3", False), ("e0a080", False), ("f0928ab7", False), ("80", False), ("ff", False),
+        ("c2", True), ("e0a0", True), ("e0", True), ("f0928a", True), ("f092", True), ("f0", True),
+    ],
+)  # fmt: skip
+def test_the_beginning_of_a_character_waits_for_the_rest(end: str, incomplete: bool) -> None:
+    text = TextAssembler()
+    assert (text.push(b"hi" + bytes.fromhex(end)) == "") == incomplete
+
+
+def test_entries_of_a_held_character_come_with_it() -> None:
+    text = TextAssembler()
+    entries = [Logprob("?", -1.0, raw=b"\xc3"), Logprob("?", -2.0, raw=b"\xa9")]
+    assert text.push(b"\xc3", entries[0]) == ""
+    assert text.push(b"\xa9", entries[1]) == "\xe9"
+    assert text.logprobs == entries
+
+
+def test_stop_strings_may_be_prepared_before_and_shared() -> None:
+    stops = StopStrings(["END"])
+    first, second = TextAssembler(stops), TextAssembler(stops)
+    assert (first.push(b"EN"), second.push(b"D")) == ("", "D")
+    assert (first.push(b"D"), first.stopped, second.stopped) == ("", True, False)
 
 
 def test_empty_stop_strings_are_ignored() -> None:

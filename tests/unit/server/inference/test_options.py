@@ -10,13 +10,15 @@ from scheduler.frames import Sampling
 from scheduler.requests import LoadOptions
 from server.inference.options import Options, resolve
 
+_EMPTY: dict[str, Any] = {"stop": (), "logit_bias": []}
+
 
 def test_the_defaults_are_those_of_the_table_of_options() -> None:
     chosen = resolve({}, {})
     assert chosen == Options(LoadOptions(), Sampling())
     for name, option in OPTIONS.items():
         part = next(part for part in (chosen, chosen.load, chosen.sampling) if hasattr(part, name))
-        assert getattr(part, name) == (() if name == "stop" else option.default), name
+        assert getattr(part, name) == _EMPTY.get(name, option.default), name
 
 
 def test_the_request_wins_key_by_key_and_stop_is_replaced() -> None:
@@ -56,3 +58,10 @@ def test_a_wrong_type_is_refused_wherever_it_comes_from(options: dict[str, Any],
 
 def test_unknown_options_are_left_out() -> None:
     assert resolve({}, {"Temperature": 1, "low_vram": True}) == resolve({}, {})
+
+
+def test_biases_are_for_ids_where_the_key_is_a_number_and_for_texts_otherwise() -> None:
+    biases = {"42": -100, "007": 1, "yes": 2.5, "-1": 3, "1.5": 4, "٣": 5, "9" * 30: 6}
+    assert resolve({}, {"logit_bias": biases}).sampling.logit_bias == [
+        (42, -100.0), (7, 1.0), ("yes", 2.5), ("-1", 3.0), ("1.5", 4.0), ("٣", 5.0), ("9" * 30, 6.0),
+    ]  # fmt: skip
