@@ -91,7 +91,7 @@ class Catalog:
         path = self._layout.manifest(name)
         try:
             status = path.lstat()
-            stamp = (status.st_ino, status.st_mtime_ns, status.st_size)
+            stamp = _stamp(status)
             known = self._known.get(name)
             if known is not None and known[0] == stamp:
                 return known[1]
@@ -102,6 +102,20 @@ class Catalog:
         model = StoredModel.load(name, data, status.st_mtime_ns, self._blobs, self._headers, self._go_template)
         self._known[name] = (stamp, model)
         return model
+
+    def known(self, name: Name) -> StoredModel | None:
+        """The model with exactly this name, if it has been read before and its manifest is the same file still.
+
+        Opens nothing: fit for an event loop.
+        """
+        known = self._known.get(name)
+        if known is None:
+            return None
+        try:
+            same = known[0] == _stamp(self._layout.manifest(name).lstat())
+        except OSError:
+            return None
+        return known[1] if same else None
 
     # -- changing --
 
@@ -206,6 +220,11 @@ class Catalog:
     def _is_spelled_so(self, name: Name) -> bool:
         """Whether that can be told without looking at all names."""
         return not _FOLDS_CASE and files.is_regular(self._layout.manifest(name))
+
+
+def _stamp(status: os.stat_result) -> tuple[int, ...]:
+    """Differs when a file was replaced or written to."""
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _descend(directory: Path, depth: int) -> Iterator[Path]:

@@ -184,6 +184,12 @@ class StoredModel:
         return self._headers.header(layers[0].digest) if layers else None
 
     @property
+    def draft_header(self) -> gguf.Header | None:
+        """Metadata and tensors of the draft model. Raises like `header`."""
+        layers = self.manifest.of_type(DRAFT_TYPE)
+        return self._headers.header(layers[-1].digest) if layers else None
+
+    @property
     def quantization(self) -> str:
         """As the config says, or as the weights say where it does not."""
         stated = self.config.file_type
