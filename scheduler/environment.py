@@ -11,6 +11,13 @@ _TUNABLES: Final = "GLIBC_TUNABLES"
 _HUGE_PAGES: Final = "glibc.malloc.hugetlb"
 _HUGE_PAGES_SINCE: Final = (2, 35)
 
+NO_GPUS: Final[Mapping[str, str]] = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "ROCR_VISIBLE_DEVICES": "-1",
+    "GGML_VK_VISIBLE_DEVICES": "-1",
+}
+"""Hides every GPU from a runner."""
+
 SOURCE_ROOT: Final = Path(__file__).resolve().parent.parent
 """Where the packages lie, in a checkout as well as when installed."""
 
@@ -46,3 +53,8 @@ def with_huge_pages(tunables: str) -> str:
     if not any(setting.startswith(f"{_HUGE_PAGES}=") for setting in settings):
         settings.append(f"{_HUGE_PAGES}=1")
     return ":".join(settings)
+
+
+def sees_no_gpu(environ: Mapping[str, str]) -> bool:
+    """Whether every GPU is hidden from a process with this environment."""
+    return all(environ.get(name) == value for name, value in NO_GPUS.items())

@@ -40,10 +40,12 @@ class Estimate:
     graph: int
     """Buffers of one decode step; needed on every device that computes."""
     projector: int
+    draft: int = 0
+    """All that the draft model takes."""
 
     @property
     def total(self) -> int:
-        return self.weights + self.kv + self.graph + self.projector
+        return self.weights + self.kv + self.graph + self.projector + self.draft
 
 
 def estimate(
@@ -60,6 +62,7 @@ def estimate(
         kv=sum(per_block),
         graph=_graph_bytes(facts, num_ctx, num_batch, flash_attention),
         projector=facts.projector_bytes,
+        draft=_draft_bytes(facts, num_ctx, parallel, num_batch, kv_type),
     )
 
 
@@ -72,6 +75,15 @@ def _kv_bytes(facts: ModelFacts, block: int, num_ctx: int, parallel: int, num_ba
     if window:
         cells = min(cells, parallel * window + num_batch)
     return math.ceil(cells * elements * heads * _KV_BITS.get(kv_type, 16.0) / 8)
+
+
+def _draft_bytes(facts: ModelFacts, num_ctx: int, parallel: int, num_batch: int, kv_type: str) -> int:
+    """Its file, a cache with as many cells, and logits of a batch: the vocabulary is the same."""
+    if not facts.draft_bytes:
+        return 0
+    cells = math.ceil(num_ctx / _CELLS) * _CELLS * parallel
+    cache = math.ceil(cells * facts.draft_elements * _KV_BITS.get(kv_type, 16.0) / 8)
+    return facts.draft_bytes + cache + 4 * num_batch * facts.vocab_size
 
 
 def _window(facts: ModelFacts, block: int) -> int:

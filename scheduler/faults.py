@@ -26,6 +26,7 @@ _MEMORY: Final = (
     "hipmalloc failed",
     "failed to allocate",
     "allocation failed",
+    "bad_alloc",
     "not enough memory",
     "insufficient memory",
     "vk_error_out_of_device_memory",

@@ -55,7 +55,9 @@ class Scheduler:
         self.limits = limits
         self._clock: Clock = clock or LoopClock()
         self._devices: Devices = devices or SystemDevices()
-        self._spawn: Spawner = spawn or RunnerSpawner(load_timeout=limits.load_timeout, clock=self._clock)
+        self._spawn: Spawner = spawn or RunnerSpawner(
+            load_timeout=limits.load_timeout, clock=self._clock, spare=limits.spare
+        )
         self._inbox: asyncio.Queue[Callable[[], None]] = asyncio.Queue()
         self._owner: asyncio.Task[None] | None = None
         self._most = loaded_limit(limits, 0)
@@ -313,7 +315,7 @@ class Scheduler:
 
     def _begin(self, target: Target, start: Start, starter: Ticket) -> None:
         assert self._snapshot is not None, "a load is planned on a survey"
-        load = load_frame(target, start.placement, self._snapshot)
+        load = load_frame(target, start.placement, self._snapshot, self.limits)
         record = Record(
             request=target.request,
             spec=target.spec,

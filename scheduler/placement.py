@@ -1,7 +1,7 @@
 """Where a model goes: which GPUs, how many layers, how many sequences, what batch."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import structlog
@@ -93,12 +93,14 @@ def _greedy(free: Sequence[int], layers: Sequence[int]) -> int:
 
 
 def _rooms(gpus: Sequence[Device], sizes: Estimate, overhead: int) -> list[int]:
-    """Bytes for layers on each GPU: what is free, less what every GPU needs, and the projector on the first one."""
+    """Bytes for layers on each GPU: what is free, less what every GPU needs, its part of the draft model, and the
+    projector on the first one."""
     spare_block = max(sizes.layers, default=0)
     rooms: list[int] = []
     first = next((gpu for gpu in gpus if not gpu.integrated), gpus[0])
     for gpu in gpus:
         reserve = (_RESERVE_METAL if gpu.library == "Metal" else _RESERVE) + overhead + sizes.graph + spare_block
+        reserve += sizes.draft // len(gpus)
         if sizes.projector and gpu is first:
             reserve += sizes.projector + _PROJECTOR_ROOM
         rooms.append(max(gpu.free - reserve, 0))
@@ -164,7 +166,7 @@ def _place_with(wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> P
     kv_type = launch.kv_cache_type(limits.kv_cache_type, flash)
     cells = num_ctx * width
     sizes = estimate(
-        facts,
+        facts if spec.draft_num_predict >= 0 else replace(facts, draft_bytes=0),
         num_ctx=num_ctx,
         parallel=width,
         num_batch=min(spec.num_batch or 512, cells),
@@ -233,7 +235,7 @@ def _usage(gpus: Sequence[Device], sizes: Estimate, predicted: int, layers: int)
     if not gpus or layers <= 0:
         return Usage({}, host=predicted)
     partial = sizes.layers and layers < len(sizes.layers)
-    on_gpu = sum(sizes.layers[-layers:]) + sizes.graph + sizes.projector if partial else predicted
+    on_gpu = sum(sizes.layers[-layers:]) + sizes.graph + sizes.projector + sizes.draft if partial else predicted
     return Usage(dict(_shares(gpus, on_gpu)), host=max(predicted - on_gpu, 0))
 
 

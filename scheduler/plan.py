@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from scheduler import eviction, launch
 from scheduler.devices import Snapshot, Usage, account
@@ -14,6 +14,7 @@ from scheduler.requests import LeaseRequest, Limits
 from scheduler.spec import Spec
 
 MODELS_PER_GPU = 3
+_MAX_ARCHIVE: Final = 4 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ def _alone(target: Target, snapshot: Snapshot, mapped: int, limits: Limits) -> S
         ladder = smaller
 
 
-def load_frame(target: Target, placement: Placement, snapshot: Snapshot) -> Load:
+def load_frame(target: Target, placement: Placement, snapshot: Snapshot, limits: Limits) -> Load:
     """What the runner is told."""
     model = target.request.model
     return Load(
@@ -154,7 +155,17 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot) -> Load
         kv_cache_type=placement.kv_type,
         adapters=[(path, 1.0) for path in model.adapters],
         projectors=list(model.projectors),
+        archive_bytes=0 if model.facts.embedding else archive_bytes(limits, placement, snapshot),
+        draft=list(model.draft) if target.spec.draft_num_predict >= 0 else [],
+        draft_num_predict=target.spec.draft_num_predict,
     )
+
+
+def archive_bytes(limits: Limits, placement: Placement, snapshot: Snapshot) -> int:
+    """Host memory for prefixes: what the operator says, else an eighth of what the model leaves free, within bounds."""
+    if limits.prefix_memory is not None:
+        return limits.prefix_memory
+    return min(max(snapshot.host.free - placement.usage.host, 0) // 8, _MAX_ARCHIVE)
 
 
 def environment(placement: Placement) -> dict[str, str]:

@@ -49,7 +49,7 @@ _NO_REASON: Final = (
 _PF_EXITING: Final = 0x4
 _SIGKILL_BIT: Final = 1 << 8
 
-_Answer = TypeVar("_Answer", frames.Embedded, frames.Tokens, frames.Text)
+_Answer = TypeVar("_Answer", frames.Embedded, frames.Ranked, frames.Tokens, frames.Text)
 
 
 class State(Enum):
@@ -203,6 +203,10 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         number = self._next_id()
         return await self._call(number, frames.Embed(id=number, **fields), frames.Embedded)
 
+    async def rank(self, query: str, documents: list[str], *, truncate: bool) -> frames.Ranked:
+        number = self._next_id()
+        return await self._call(number, frames.Rank(number, query, documents, truncate), frames.Ranked)
+
     async def tokenize(self, texts: list[str], *, add_special: bool, count_only: bool) -> frames.Tokens:
         number = self._next_id()
         question = frames.Tokenize(number, texts, add_special, count_only)
@@ -290,7 +294,7 @@ class RunnerProcess(asyncio.SubprocessProtocol):
                     channel.finish(done)
         elif isinstance(report, frames.Failed):
             self._request_failed(report)
-        elif isinstance(report, frames.Embedded | frames.Tokens | frames.Text):
+        elif isinstance(report, frames.Embedded | frames.Ranked | frames.Tokens | frames.Text):
             answer = self._calls.get(report.id)
             if answer is not None and not answer.done():
                 answer.set_result(report)
@@ -387,7 +391,7 @@ class RunnerProcess(asyncio.SubprocessProtocol):
 
 def missing_file(load: frames.Load) -> str | None:
     """The first file of a model that does not exist."""
-    paths = (*load.weights, *load.projectors, *(path for path, _ in load.adapters))
+    paths = (*load.weights, *load.projectors, *load.draft, *(path for path, _ in load.adapters))
     return next((path for path in paths if not os.path.exists(path)), None)
 
 

@@ -28,6 +28,10 @@ class ModelFacts:
     weights_bytes: int = 0
     """Size of all weights files."""
     projector_bytes: int = 0
+    draft_bytes: int = 0
+    """Size of the draft model's file."""
+    draft_elements: int = 0
+    """Numbers that its cache keeps for each token, keys and values of all layers together."""
     embedding: bool = False
     """The file names a pooling type: it turns texts into vectors and does not generate."""
 
@@ -45,6 +49,8 @@ class ModelRef:
     weights: tuple[str, ...]
     adapters: tuple[str, ...] = ()
     projectors: tuple[str, ...] = ()
+    draft: tuple[str, ...] = ()
+    """Files of a smaller model that guesses ahead."""
     families: tuple[str, ...] = ()
     facts: ModelFacts = ModelFacts()
     details: Mapping[str, object] = field(default_factory=dict[str, object])
@@ -96,6 +102,10 @@ class Limits:
     gpu_overhead: int = 0
     """Bytes left free on every GPU."""
     spread: bool = False
+    spare: bool = True
+    """Whether a runner without a model waits for the next load."""
+    prefix_memory: int | None = None
+    """Bytes of host memory in which a runner keeps prefixes that leave its KV cache; None: an eighth of what is free."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,9 @@
-"""Starts runners, and keeps one in reserve: importing the engine's library takes longer than loading a small model."""
+"""Starts runners, and keeps one in reserve: importing the engine's library takes longer than loading a small model.
+
+The spare is started with the devices of the load before it, and where it sees no GPU gets the library ready. It holds
+some 25 MB of the host's memory and none of a GPU's. A load is planned on the memory that is free while the spare
+has its own, so it is counted without further ado.
+"""
 
 import asyncio
 from collections.abc import Mapping

@@ -9,6 +9,7 @@ from typing import Final
 import structlog
 
 from scheduler.devices import Device
+from scheduler.errors import LoadFailed
 from scheduler.requests import LeaseRequest, Limits, ModelRef
 
 _log = structlog.get_logger(__name__)
@@ -18,9 +19,13 @@ _TIERS: Final = ((47 * GIB, 262144), (23 * GIB, 32768))
 """Memory of all GPUs together, and the context given to those who ask for none."""
 _SMALLEST_TIER: Final = 4096
 
+_MAX_BLOCKS: Final = 512
+"""The engine aborts above it."""
 _MIN_CONTEXT: Final = 4
 _MIN_VISION_CONTEXT: Final = 2048
 _EMBEDDING_BATCH: Final = 2048
+_DRAFT_GUESSES: Final = 4
+_MOST_GUESSES: Final = 64
 _BATCH: Final = 512
 """What an open num_batch counts as beside one that was asked for."""
 
@@ -51,6 +56,7 @@ class Spec:
 
     adapters: tuple[str, ...]
     projectors: tuple[str, ...]
+    draft: tuple[str, ...]
     shift: bool
     num_ctx: int
     """Tokens of one sequence; never more than the model was trained on."""
@@ -62,6 +68,7 @@ class Spec:
     use_mmap: bool | None
     num_thread: int
     draft_num_predict: int
+    """As `frames.Load` has it."""
     widths: tuple[int, ...]
     """Numbers of parallel sequences to try, best first."""
     use_mlock: bool | None = None
@@ -74,7 +81,13 @@ def default_context(gpus: tuple[Device, ...], overhead: int) -> int:
 
 
 def resolve(request: LeaseRequest, limits: Limits, tier: int) -> Spec:
-    """Fill in what the request leaves open; `tier` is `default_context` of this machine."""
+    """Fill in what the request leaves open; `tier` is `default_context` of this machine.
+
+    Raises `LoadFailed` for a header that no engine takes, before memory is planned by it.
+    """
+    if request.model.facts.block_count > _MAX_BLOCKS:
+        claimed = f"the file claims {request.model.facts.block_count} layers"
+        raise LoadFailed(f"{claimed}, the engine takes {_MAX_BLOCKS} at most", unsupported=True)
     options, model = request.options, request.model
     num_ctx = _context(request, limits, tier)
     num_batch = options.num_batch
@@ -83,6 +96,7 @@ def resolve(request: LeaseRequest, limits: Limits, tier: int) -> Spec:
     return Spec(
         adapters=model.adapters,
         projectors=model.projectors,
+        draft=model.draft,
         shift=_shift(request),
         num_ctx=num_ctx,
         num_ctx_auto=options.num_ctx is None and limits.context_length <= 0,
@@ -91,10 +105,17 @@ def resolve(request: LeaseRequest, limits: Limits, tier: int) -> Spec:
         main_gpu=options.main_gpu,
         use_mmap=options.use_mmap,
         num_thread=options.num_thread,
-        draft_num_predict=options.draft_num_predict or 0,
+        draft_num_predict=_guesses(options.draft_num_predict),
         widths=_widths(model, limits),
         use_mlock=options.use_mlock,
     )
+
+
+def _guesses(asked: int | None) -> int:
+    """Tokens guessed ahead. To ask for none is to switch guessing off."""
+    if asked is None:
+        return 0
+    return min(asked, _MOST_GUESSES) if asked > 0 else -1
 
 
 def _context(request: LeaseRequest, limits: Limits, tier: int) -> int:
@@ -146,7 +167,7 @@ class Running:
     """Context the model was trained on, by the engine; 0 when unknown."""
 
 
-_PLAIN: Final = ("shift", "adapters", "projectors", "main_gpu", "num_thread", "draft_num_predict")
+_PLAIN: Final = ("shift", "adapters", "projectors", "draft", "main_gpu", "num_thread")
 
 
 def difference(wanted: Spec, running: Running) -> str | None:
@@ -159,6 +180,8 @@ def difference(wanted: Spec, running: Running) -> str | None:
     for name in _PLAIN:
         if getattr(wanted, name) != getattr(had, name):
             return name
+    if _depth(wanted) != _depth(had):
+        return "draft_num_predict"
     num_ctx = min(wanted.num_ctx, running.trained) if running.trained > 0 else wanted.num_ctx
     if num_ctx != running.num_ctx and not (wanted.num_ctx_auto and had.num_ctx_auto):
         return "num_ctx"
@@ -172,3 +195,8 @@ def difference(wanted: Spec, running: Running) -> str | None:
     if wanted.use_mlock is not None and wanted.use_mlock != bool(had.use_mlock):
         return "use_mlock"
     return None
+
+
+def _depth(spec: Spec) -> int:
+    """Tokens guessed ahead; a draft model guesses as many as here when nobody has said."""
+    return spec.draft_num_predict or (_DRAFT_GUESSES if spec.draft else 0)

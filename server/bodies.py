@@ -29,14 +29,24 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
     For answers that are sent in one piece, once the body has been read.
     """
-    task = asyncio.ensure_future(work)
+    task = asyncio.current_task()
+    assert task is not None, "called by a request"
     watch = asyncio.ensure_future(hang_up(request.receive))
+    gone = over = False
+
+    def leave(_: asyncio.Future[None]) -> None:
+        nonlocal gone
+        if not (over or watch.cancelled()):
+            gone = True
+            task.cancel()
+
+    watch.add_done_callback(leave)
     try:
-        await asyncio.wait((task, watch), return_when=asyncio.FIRST_COMPLETED)
-        if task.done():
-            return task.result()
-        raise ClientDisconnect
+        return await work
+    except asyncio.CancelledError:
+        if gone and not task.uncancel():  # nobody else wants it cancelled
+            raise ClientDisconnect from None
+        raise
     finally:
-        for each in (task, watch):
-            each.cancel()
-        await asyncio.gather(task, watch, return_exceptions=True)
+        over = True  # a callback that is on its way already cannot be taken back
+        watch.cancel()

@@ -6,7 +6,7 @@ shape (metadata, arguments of tools) go through `free`, because their floats mus
 
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, cast
@@ -35,6 +35,19 @@ def dumps(value: Any) -> bytes:
         text = orjson.dumps(value)
     except orjson.JSONEncodeError:
         text = orjson.dumps(_repair(value))
+    return _escaped(text)
+
+
+def lines(values: Sequence[Any]) -> bytes:
+    """Each value on a line of its own."""
+    try:
+        text = b"".join([orjson.dumps(value, None, orjson.OPT_APPEND_NEWLINE) for value in values])
+    except orjson.JSONEncodeError:
+        return b"".join([dumps(value) + b"\n" for value in values])
+    return _escaped(text)
+
+
+def _escaped(text: bytes) -> bytes:
     if _UNSAFE.search(text):
         for plain, escaped in _ESCAPES:
             text = text.replace(plain, escaped)
@@ -70,7 +83,7 @@ def free(value: Any, *, keep_order: bool = False) -> Any:
 def utc_now() -> str:
     """This moment, to the nanosecond, as `created_at` shows it."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return f"{_utc_second(seconds)}{_fraction(nanoseconds, 9)}Z"
+    return f"{_utc_second(seconds)}.{nanoseconds:09d}".rstrip("0").removesuffix(".") + "Z"
 
 
 @lru_cache(maxsize=1)

@@ -79,6 +79,8 @@ def limits(settings: Settings) -> Limits:
         kv_cache_type=settings.kv_cache_type,
         gpu_overhead=settings.gpu_overhead,
         spread=settings.sched_spread,
+        spare=settings.spare_runner,
+        prefix_memory=settings.prefix_memory,
     )
 
 

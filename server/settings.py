@@ -172,6 +172,21 @@ class Settings:
         listed=False,
     )
     """Seconds."""
+    spare_runner: bool = _setting(
+        "LLAMAD_SPARE_RUNNER",
+        is_true,
+        True,
+        "Keep one process without a model ready for the next load (some 25 MB)",
+        listed=False,
+    )
+    prefix_memory: int | None = _setting(
+        "LLAMAD_PREFIX_MEMORY",
+        _read_uint,
+        None,
+        "Host memory for conversations that have to leave a model's KV cache, in bytes, 0 for none "
+        "(default: an eighth of what is free, at most 4 GiB)",
+        listed=False,
+    )
     go_template: bool | None = _setting(
         "OLLAMA_GO_TEMPLATE",
         is_true,

@@ -25,12 +25,16 @@ class LiveResponse(Response):
         gone = asyncio.ensure_future(self._watch(receive))
         try:
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-            async for piece in self._pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
-            await send({"type": "http.response.body", "body": b"", "more_body": False})
+            # In a task of its own: each wakening goes down all awaits of a task, and around us there are some twenty.
+            await asyncio.ensure_future(self._send_all(send))
         finally:
             gone.cancel()
             self._close()
+
+    async def _send_all(self, send: Send) -> None:
+        async for piece in self._pieces:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _watch(self, receive: Receive) -> None:
         await hang_up(receive)

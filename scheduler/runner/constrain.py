@@ -1,94 +1,79 @@
-"""Text that must conform to a grammar: a matcher says which tokens may come next, the others are masked out."""
+"""Text that must conform to a grammar: a matcher says which tokens may come next.
 
-import json
-from typing import Any, Final
+guided.py     JSON Schema, regular expressions, Lark: llguidance
+gbnf.py       GBNF: llama.cpp's own grammars (outline.py reads them first)
+late.py       constraints that wait for their start
+lexicon.py    the vocabulary as grammars need it
+"""
 
-import numpy as np
-from numpy.typing import NDArray
+from collections import OrderedDict
+from typing import Final, TypeAlias
 
 from scheduler.frames import Constraint
+from scheduler.runner import gbnf, guided
 from scheduler.runner.engine import Vocabulary
-from scheduler.runner.schema import closed
+from scheduler.runner.gbnf import GbnfMatcher
+from scheduler.runner.guided import Guided
+from scheduler.runner.late import Late, Opening
+from scheduler.runner.lexicon import Lexicon
 
-_SPECIAL: Final = b"\xff"
-"""Put before a token's text, it marks a token that no text matches."""
-_JSON_SPACING: Final[Any] = {"whitespace_pattern": r"( |\n{1,2}[ \t]{0,20})", "lenient": True}
-"""White space as llama.cpp's schema grammars bound it: an endless run of blanks would never end."""
+Matcher: TypeAlias = Guided | GbnfMatcher | Late
+_KEPT: Final = 64
+"""Compiled grammars that wait for the next request."""
 
 
 class ConstraintError(ValueError):
     """The grammar or schema cannot be compiled. The client's fault."""
 
 
-class Matcher:
-    """Follows one text through its grammar."""
-
-    def __init__(self, matcher: Any, words: int) -> None:
-        self._matcher = matcher
-        self._mask: NDArray[np.int32] = np.zeros((1, words), np.int32)
-
-    def mask(self, logits: NDArray[np.float32]) -> None:
-        """Make every token that may not come next impossible, in place."""
-        self._matcher.unsafe_compute_mask_ptr(self._mask.ctypes.data, self._mask.nbytes)
-        allowed = np.unpackbits(self._mask.view(np.uint8), bitorder="little")[: len(logits)]
-        logits[: len(allowed)][allowed == 0] = -np.inf
-        logits[len(allowed) :] = -np.inf
-
-    def consume(self, token: int) -> bool:
-        """Advance over a chosen token. True when nothing may follow it."""
-        self._matcher.consume_token(token)
-        return self._matcher.is_stopped()
-
-
 class Constraints:
-    """Compiles constraints for one vocabulary. The tokenizer's tables are built at the first use."""
+    """Compiles constraints for one vocabulary. To be used by one thread; its matchers by any."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._tokenizer: Any = None
+        self._lexicon = Lexicon(vocabulary)
+        self._compiled: OrderedDict[tuple[str, str, bool], Guided | GbnfMatcher] = OrderedDict()
+        self._openings: dict[str, Opening] = {}
 
     def compile(self, constraint: Constraint) -> Matcher:
         """Raises `ConstraintError` with the compiler's words."""
-        import llguidance
+        if not self._lexicon.end_tokens:
+            raise ConstraintError("a format needs an end-of-sequence token, which the model does not have")
+        late = any(constraint.after)
+        matcher = self._grammar(constraint, spaced=late).clone()
+        if not late:
+            return matcher
+        opening = self._opening(constraint.opening) if constraint.opening else None
+        return Late(matcher, constraint.after, self._lexicon.written.__getitem__, opening)
 
-        if self._tokenizer is None:
-            if not self._vocabulary.end_tokens:
-                raise ConstraintError("a format needs an end-of-sequence token, which the model does not have")
-            table: Any = _VocabularyTable(self._vocabulary)
-            self._tokenizer = llguidance.LLTokenizer(table, eos_token=sorted(self._vocabulary.end_tokens))
-        try:
-            grammar = _grammar(constraint)
-        except (ValueError, RecursionError) as error:
-            raise ConstraintError(str(error)) from error
-        if problem := llguidance.LLMatcher.validate_grammar(grammar, self._tokenizer):
-            raise ConstraintError(problem)
-        matcher = llguidance.LLMatcher(self._tokenizer, grammar)
-        return Matcher(matcher, (self._tokenizer.vocab_size + 31) // 32)
+    def _grammar(self, constraint: Constraint, *, spaced: bool) -> Guided | GbnfMatcher:
+        """`spaced`: a blank or two may stand in front of JSON, as after a tag."""
+        key = (constraint.kind, constraint.source, spaced)
+        found = self._compiled.get(key)
+        if found is None:
+            try:
+                found = self._compile(constraint, spaced=spaced)
+            except (ValueError, RecursionError) as error:
+                raise ConstraintError(str(error)) from error
+            self._compiled[key] = found
+            if len(self._compiled) > _KEPT:
+                self._compiled.popitem(last=False)
+        self._compiled.move_to_end(key)
+        return found
 
+    def _compile(self, constraint: Constraint, *, spaced: bool) -> Guided | GbnfMatcher:
+        match constraint.kind:
+            case "json_schema":
+                return guided.from_schema(self._lexicon, constraint.source, spaced=spaced)
+            case "regex":
+                return guided.from_regex(self._lexicon, constraint.source)
+            case "lark":
+                return guided.from_lark(self._lexicon, constraint.source)
+            case "gbnf":
+                return gbnf.from_gbnf(self._lexicon, constraint.source)
 
-class _VocabularyTable:
-    """The vocabulary in the form that the matcher's tokenizer reads."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self.eos_token_id = vocabulary.eos_id
-        self.bos_token_id = vocabulary.bos_id if vocabulary.bos_id >= 0 else None
-        self.tokens = [self._text(token) for token in range(vocabulary.size)]
-        self.special_token_ids = [token for token, text in enumerate(self.tokens) if text.startswith(_SPECIAL)]
-        self.is_tokenizer_wrapper = True
-
-    def _text(self, token: int) -> bytes:
-        plain = self._vocabulary.piece(token)
-        return plain or _SPECIAL + self._vocabulary.written_piece(token)
-
-    def __call__(self, text: str | bytes) -> list[int]:
-        return self._vocabulary.tokenize(text if isinstance(text, str) else text.decode("utf-8", "replace"))
-
-
-def _grammar(constraint: Constraint) -> str:
-    from llguidance import LLMatcher, grammar_from
-
-    if constraint.kind == "json_schema":
-        schema = closed(json.loads(constraint.source))
-        return LLMatcher.grammar_from_json_schema(json.dumps(schema), defaults=_JSON_SPACING)
-    return grammar_from(constraint.kind, constraint.source)
+    def _opening(self, mark: str) -> Opening:
+        if mark not in self._openings:
+            if len(self._openings) >= _KEPT:
+                self._openings.clear()
+            self._openings[mark] = Opening(mark.encode(), self._lexicon.written)
+        return self._openings[mark]

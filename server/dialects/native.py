@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduler.frames import Logprob
+from scheduler.frames import Logprob, TopLogprob
 from server import jsonout
 from server.inference.answer import Outcome, Piece
 from server.inference.request import ChatRequest, CompletionRequest
@@ -64,6 +64,7 @@ class GenerateEncoder:
             **jsonout.omit_empty(done_reason=outcome.reason, context=outcome.context),
             **metrics(outcome, total),
             **jsonout.omit_empty(tool_calls=tool_calls(calls), logprobs=logprobs(said.logprobs)),
+            **truncated(outcome),
         }
 
     def shortcut(self, reason: str) -> dict[str, Any]:
@@ -115,6 +116,7 @@ class ChatEncoder:
             "done_reason": outcome.reason,
             **jsonout.omit_empty(logprobs=logprobs(said.logprobs)),
             **metrics(outcome, total),
+            **truncated(outcome),
         }
 
     def shortcut(self, reason: str) -> dict[str, Any]:
@@ -163,6 +165,13 @@ class Said:
         )
 
 
+def truncated(outcome: Outcome) -> dict[str, Any]:
+    """What was left out of the prompt to make it fit, if anything was: a member of ours."""
+    if not (outcome.dropped_messages or outcome.truncated_tokens):
+        return {}
+    return {"truncated": {"messages": outcome.dropped_messages, "tokens": outcome.truncated_tokens}}
+
+
 def metrics(outcome: Outcome, total: int) -> dict[str, Any]:
     """Counts and durations of a final object."""
     return jsonout.omit_empty(
@@ -191,18 +200,16 @@ def tool_calls(calls: Iterable[ToolCall]) -> list[dict[str, Any]]:
 
 
 def logprobs(entries: Iterable[Logprob]) -> list[dict[str, Any]]:
-    """Entries with the UTF-8 bytes of their tokens."""
+    """Entries with the bytes of their tokens, exact also where a token is part of a character."""
     return [
-        {
-            **_logprob(entry.token, entry.logprob),
-            **jsonout.omit_empty(top_logprobs=[_logprob(one.token, one.logprob) for one in entry.top]),
-        }
+        {**_logprob(entry), **jsonout.omit_empty(top_logprobs=[_logprob(one) for one in entry.top])}
         for entry in entries
     ]
 
 
-def _logprob(token: str, value: float) -> dict[str, Any]:
-    return {"token": token, "logprob": value, **jsonout.omit_empty(bytes=list(token.encode()))}
+def _logprob(entry: Logprob | TopLogprob) -> dict[str, Any]:
+    data = entry.token.encode() if entry.raw is None else entry.raw
+    return {"token": entry.token, "logprob": entry.logprob, **jsonout.omit_empty(bytes=list(data))}
 
 
 def debug_info(prompt: str, images: int) -> dict[str, Any]:

@@ -2,8 +2,9 @@
 
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
 from dataclasses import dataclass, field
+
+import structlog
 
 from modelstore.quoting import quote
 from scheduler import frames
@@ -12,6 +13,8 @@ from scheduler.ports import GenerateFields
 from server.errors import ApiError
 from server.messages import ToolCall
 from server.parse import OutputParser, Parsed
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(slots=True)
@@ -38,7 +41,10 @@ class Outcome:
     prompt_duration: int
     eval_tokens: int
     eval_duration: int
+    dropped_messages: int = 0
+    """Messages left out to make the prompt fit."""
     truncated_tokens: int = 0
+    """Tokens left out of the middle of the prompt."""
     context: list[int] | None = None
     calls: list[ToolCall] = field(default_factory=list[ToolCall])
     """Calls that a parser delivers only at the end."""
@@ -51,10 +57,13 @@ class Plan:
     fields: GenerateFields
     parser: OutputParser
     load_duration: int
+    dropped_messages: int = 0
     format: str = ""
     """JSON text: "json", a schema, or empty."""
     thinks_first: bool = False
     """The format binds only what comes after thinking."""
+    thoughts_count_as_prompt: bool = False
+    """With `thinks_first`: the reference says the answer in a second pass, over a prompt that ends in the thoughts."""
 
 
 class Answer:
@@ -68,7 +77,10 @@ class Answer:
         self._lease = lease
         self._plan = plan
         self._pieces = self._run()
-        self._thought = ""
+        self._thoughts: list[str] | None = None
+        """What was said before the answer, if it counts as prompt."""
+        self._answered = 0
+        """When the first of that answer came."""
         self.outcome: Outcome | None = None
 
     def __aiter__(self) -> AsyncIterator[list[Piece]]:
@@ -83,73 +95,57 @@ class Answer:
 
     async def _run(self) -> AsyncIterator[list[Piece]]:
         try:
-            constraint = constraint_of(self._plan.format)
-            if constraint and self._plan.thinks_first:
-                answer = self._constrained(constraint)
-            else:
-                answer = self._plain({**self._plan.fields, "constraint": constraint})
-            async for pieces in answer:
-                yield pieces
+            fields: GenerateFields = {**self._plan.fields, "constraint": self._constraint()}
+            async for chunk in self._lease.generate(**fields):
+                pieces = [self._read(delta) for delta in chunk.deltas]
+                if chunk.done is not None:
+                    rest = _piece(self._plan.parser.finish(), [])
+                    late, rest.calls = rest.calls, []
+                    pieces.append(rest)
+                    self.outcome = await self._outcome(chunk.done, late)
+                if pieces := [piece for piece in pieces if piece]:
+                    yield pieces
         finally:
             self.close()
 
-    async def _plain(self, fields: GenerateFields) -> AsyncIterator[list[Piece]]:
-        """One pass."""
-        parser = self._plan.parser
-        async for chunk in self._lease.generate(**fields):
-            pieces = [_piece(parser.feed(delta.text), delta.logprobs) for delta in chunk.deltas]
-            if chunk.done is not None:
-                rest = _piece(parser.finish(), [])
-                late, rest.calls = rest.calls, []
-                pieces.append(rest)
-                self.outcome = self._outcome(chunk.done, late)
-            if pieces := [piece for piece in pieces if piece]:
-                yield pieces
+    def _constraint(self) -> frames.Constraint | None:
+        constraint = constraint_of(self._plan.format)
+        thinking = self._plan.parser.thinking
+        if constraint is None or thinking is None or not self._plan.thinks_first:
+            return constraint
+        if self._plan.thoughts_count_as_prompt:
+            self._thoughts = []
+        opening = "" if thinking.opened else thinking.opening
+        return frames.Constraint(constraint.kind, constraint.source, [thinking.closing], opening)
 
-    async def _constrained(self, constraint: frames.Constraint) -> AsyncIterator[list[Piece]]:
-        """Think freely first; where the answer itself begins, begin it again under the constraint."""
-        fields = self._plan.fields
-        async for pieces in self._thoughts(fields):
-            yield pieces
-        if self.outcome is not None:
-            return
-        again: GenerateFields = {**fields, "prompt": fields["prompt"] + self._thought, "constraint": constraint}
-        async for chunk in self._lease.generate(**again):
-            pieces = [Piece(delta.text, logprobs=delta.logprobs) for delta in chunk.deltas]
-            if pieces := [piece for piece in pieces if piece]:
-                yield pieces
-            if chunk.done is not None:
-                self.outcome = self._outcome(chunk.done, [])
+    def _read(self, delta: frames.Delta) -> Piece:
+        if self._plan.parser.transparent:
+            return Piece(delta.text, "", [], delta.logprobs)
+        parsed = self._plan.parser.feed(delta.text)
+        if self._thoughts is not None and not self._answered:
+            if parsed.content:
+                self._answered = clock()
+            self._thoughts.append(delta.text.removesuffix(parsed.content))
+        return _piece(parsed, delta.logprobs)
 
-    async def _thoughts(self, fields: GenerateFields) -> AsyncIterator[list[Piece]]:
-        """Generate until the answer proper begins, or all is said; what led there is in `_thought`."""
-        parser = self._plan.parser
-        async with aclosing(self._lease.generate(**fields)) as generation:
-            async for chunk in generation:
-                for delta in chunk.deltas:
-                    parsed = parser.feed(delta.text)
-                    self._thought += delta.text
-                    said = parsed.thinking or parsed.calls or not parsed.content
-                    if piece := Piece("", parsed.thinking, list(parsed.calls), delta.logprobs if said else []):
-                        yield [piece]
-                    if parsed.content:  # the end of what was said; some of it may have been held back before
-                        self._thought = self._thought.removesuffix(parsed.content)
-                        return
-                if chunk.done is not None:
-                    rest = parser.finish()
-                    if rest.content or rest.thinking:
-                        yield [Piece(rest.content, rest.thinking)]
-                    self.outcome = self._outcome(chunk.done, list(rest.calls))
-
-    def _outcome(self, done: frames.Done, calls: list[ToolCall]) -> Outcome:
+    async def _outcome(self, done: frames.Done, calls: list[ToolCall]) -> Outcome:
+        thoughts = thinking_time = 0
+        if self._thoughts and self._answered:
+            (thoughts,) = await self._lease.count(["".join(self._thoughts)])
+            thoughts = min(thoughts, done.eval_tokens)
+            thinking_time = max(done.eval_ns - (clock() - self._answered), 0)
+        dropped = self._plan.dropped_messages
+        if dropped or done.truncated_tokens:
+            _log.warning("the prompt was cut to fit", messages=dropped, tokens=done.truncated_tokens)
         return Outcome(
             reason=done.reason,
             load_duration=self._plan.load_duration,
-            prompt_tokens=done.prompt_tokens,
+            prompt_tokens=done.prompt_tokens + thoughts,
             cached_tokens=done.cached_tokens,
-            prompt_duration=done.prompt_ns,
-            eval_tokens=done.eval_tokens,
-            eval_duration=done.eval_ns,
+            prompt_duration=done.prompt_ns + thinking_time,
+            eval_tokens=done.eval_tokens - thoughts,
+            eval_duration=done.eval_ns - thinking_time,
+            dropped_messages=dropped,
             truncated_tokens=done.truncated_tokens,
             context=done.context,
             calls=calls,

@@ -126,9 +126,19 @@ async def _completion(model: StoredModel, request: CompletionRequest, lease: Lea
     if request.raw:
         return Prompt(request.prompt, images=request.images, image_count=len(request.images))
     if request.suffix:
-        renderer = GoRenderer(parsed_template(request.template or model.template or DEFAULT_TEXT))
-        return Prompt(renderer.fill_in(request.prompt, request.suffix, request.think))
+        return Prompt(_filled_in(model, request, lease))
     return await _templated(model, request, lease)
+
+
+def _filled_in(model: StoredModel, request: CompletionRequest, lease: Lease) -> str:
+    """The prompt for what belongs between two texts: by the template if it knows of a suffix, else with the marks of
+    the vocabulary. Models of the second kind have `insert` from their config; without it they were refused."""
+    template = parsed_template(request.template or model.template or DEFAULT_TEXT)
+    marks = lease.info.fill_in
+    if marks is None or request.template or "suffix" in template.variables:
+        return GoRenderer(template).fill_in(request.prompt, request.suffix, request.think)
+    before, between, behind = marks
+    return f"{before}{request.prompt}{between}{request.suffix}{behind}"
 
 
 async def _templated(model: StoredModel, request: CompletionRequest, lease: Lease) -> Prompt:

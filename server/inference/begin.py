@@ -13,7 +13,7 @@ from server.inference import models, options
 from server.inference.answer import Answer, Plan, clock
 from server.inference.assemble import Prompt, assemble
 from server.inference.options import Options
-from server.inference.reference import key_of, refer
+from server.inference.reference import key_of, known, refer
 from server.inference.request import ChatRequest, CompletionRequest
 from server.prompt import images
 from server.services import Services
@@ -49,7 +49,8 @@ async def begin(
 
     Raises what `server.errors.describe` knows. Whoever gets an `Answer` must close it.
     """
-    model = await asyncio.to_thread(models.find, services.store, request.model)
+    store = services.store
+    model = models.recall(store, request.model) or await asyncio.to_thread(models.find, store, request.model)
     empty = is_empty(request)
     if empty and request.keep_alive == 0:
         services.scheduler.expire(key_of(model))
@@ -59,7 +60,7 @@ async def begin(
     models.decide_thinking(model, request)
     models.check_capabilities(model, request)
     chosen = options.resolve(model.params, request.options)
-    reference = await asyncio.to_thread(refer, model)
+    reference = known(model) or await asyncio.to_thread(refer, model)
     shift = request.shift if request.shift is not None else "deepseek2" not in reference.families
     lease = await services.scheduler.lease(LeaseRequest(reference, chosen.load, request.keep_alive, shift))
     try:
@@ -111,4 +112,5 @@ def _answer(
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
     thinks_first = prompt.parser.splits_thinking and bool(request.think) and isinstance(request, ChatRequest)
-    return Answer(lease, Plan(fields, prompt.parser, loaded, request.format, thinks_first))
+    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thinks_first, not prompt.whole)
+    return Answer(lease, plan)

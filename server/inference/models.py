@@ -5,6 +5,7 @@ from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.store import Store
 from server.errors import ApiError
+from server.inference import reference
 from server.inference.request import ChatRequest, CompletionRequest, TextRequest
 from server.naming import local_name
 
@@ -27,6 +28,12 @@ def find(store: Store, raw: str) -> StoredModel:
     model = installed(store, store.catalog.resolve(named(raw)), f"model '{raw}' not found")
     _ = model.capabilities
     return model
+
+
+def recall(store: Store, raw: str) -> StoredModel | None:
+    """What `find` returns, if nothing needs to be read for it: fit for an event loop. Raises `ApiError` as `named`."""
+    model = store.catalog.known(named(raw))
+    return model if model is not None and reference.known(model) is not None else None
 
 
 def installed(store: Store, name: Name, otherwise: str) -> StoredModel:

@@ -2,15 +2,33 @@
 
 from functools import lru_cache
 from pathlib import Path
+from typing import Final
+from weakref import WeakKeyDictionary
 
-from modelstore.ggufheader import ArrayRef, Value
+from modelstore.ggufheader import ArrayRef, Header, Value
 from modelstore.model import StoredModel
 from scheduler.requests import ModelFacts, ModelRef
 from server.details import details
 
+_known: Final[WeakKeyDictionary[StoredModel, ModelRef]] = WeakKeyDictionary()
+"""A stored model never changes: when its manifest does, another one takes its place."""
+
+
+def known(model: StoredModel) -> ModelRef | None:
+    """What `refer` has found before; the model's capabilities are known then too. Reads nothing."""
+    return _known.get(model)
+
 
 def refer(model: StoredModel) -> ModelRef:
     """Files, name and facts. Reads the header of the weights the first time: call it from a thread."""
+    reference = _known.get(model) or _refer(model)
+    if reference.facts.weights_bytes:  # else files are missing, and may come back
+        _ = model.capabilities
+        _known[model] = reference
+    return reference
+
+
+def _refer(model: StoredModel) -> ModelRef:
     weights = tuple(map(str, model.weights))
     return ModelRef(
         key=key_of(model),
@@ -19,6 +37,7 @@ def refer(model: StoredModel) -> ModelRef:
         weights=weights,
         adapters=tuple(map(str, model.adapters)),
         projectors=tuple(map(str, model.projectors)),
+        draft=(str(model.draft),) if model.draft is not None else (),
         families=tuple(model.config.model_families or ()),
         facts=facts(model),
         details=details(model, parent=False),
@@ -59,8 +78,25 @@ def facts(model: StoredModel) -> ModelFacts:
         vocab_size=tokens.count if isinstance(tokens, ArrayRef) else 0,
         weights_bytes=size,
         projector_bytes=projector,
+        draft_bytes=_size(model.draft) if model.draft is not None else 0,
+        draft_elements=_cache_elements(model.draft_header),
         embedding=f"{architecture}.pooling_type" in header.kv,
     )
+
+
+def _cache_elements(header: Header | None) -> int:
+    """Numbers that a model's cache keeps for each token, windows not considered."""
+    if header is None:
+        return 0
+    architecture = str(header.kv.get("general.architecture", ""))
+
+    def number(key: str) -> int:
+        return _whole(header.kv.get(f"{architecture}.{key}"))
+
+    heads = number("attention.head_count")
+    head_size = number("embedding_length") // heads if heads else 0
+    key, value = number("attention.key_length") or head_size, number("attention.value_length") or head_size
+    return number("block_count") * (number("attention.head_count_kv") or heads) * (key + value)
 
 
 def _whole(value: Value | None) -> int:

@@ -36,14 +36,15 @@ class OutputParser:
 
     def __init__(
         self,
-        thinking: Parser | None = None,
+        thinking: ThinkingParser | None = None,
         tools: Parser | None = None,
         *,
         new_id: Callable[[], str] = short_id,
         calls_at_end: bool = False,
         preserved: Sequence[str] = (),
     ) -> None:
-        self._thinking = thinking
+        self.thinking: Final = thinking
+        """What tells reasoning from the answer."""
         self._tools = tools
         self._new_id = new_id
         self._calls_at_end = calls_at_end
@@ -52,22 +53,27 @@ class OutputParser:
         """Control tokens that the engine must write out, because the parser looks for them."""
 
     @property
+    def transparent(self) -> bool:
+        """Whether all text is content, so that there is nothing to ask."""
+        return self.thinking is None and self._tools is None
+
+    @property
     def splits_thinking(self) -> bool:
         """Whether reasoning is told from the answer."""
-        return self._thinking is not None
+        return self.thinking is not None
 
     def feed(self, text: str) -> Parsed:
         """What is certain now."""
-        if self._thinking is None and self._tools is None:
+        if self.transparent:
             return Parsed(text)
-        parsed = self._thinking.feed(text) if self._thinking else Parsed(text)
+        parsed = self.thinking.feed(text) if self.thinking else Parsed(text)
         if self._tools:
             parsed = Parsed(thinking=parsed.thinking) + self._tools.feed(parsed.content)
         return self._with_calls(parsed, self._calls_at_end)
 
     def finish(self) -> Parsed:
         """What was held back, and calls that are delivered last. Call it once."""
-        parsed = self._thinking.finish() if self._thinking else Parsed()
+        parsed = self.thinking.finish() if self.thinking else Parsed()
         if self._tools:
             rest = self._tools.feed(parsed.content) + self._tools.finish()
             parsed = Parsed(thinking=parsed.thinking) + rest

@@ -7,6 +7,7 @@ Blanks behind each tag are dropped. Reasoning only counts at the very beginning;
 """
 
 from enum import Enum, auto
+from typing import Final
 
 from server.parse.parsed import Parsed, held_length
 
@@ -23,8 +24,9 @@ class ThinkingParser:
     """`opened`: the prompt ends with the opening tag, so the text begins inside it."""
 
     def __init__(self, opening: str, closing: str, *, opened: bool = False) -> None:
-        self._opening = opening
-        self._closing = closing
+        self.opening: Final = opening
+        self.closing: Final = closing
+        self.opened: Final = opened
         self._state = _State.OPENED if opened else _State.SEARCHING
         self._held = ""
 
@@ -58,21 +60,21 @@ class ThinkingParser:
     def _open(self) -> bool:
         """Decides what the text begins with; False while that is open."""
         start = self._held.lstrip()
-        if start.startswith(self._opening):
-            self._held = start[len(self._opening) :]
+        if start.startswith(self.opening):
+            self._held = start[len(self.opening) :]
             self._state = _State.OPENED
-        elif self._opening.startswith(start):
+        elif self.opening.startswith(start):
             return False
         else:
             self._state = _State.ANSWERING
         return True
 
     def _think(self) -> str:
-        thought, tag, rest = self._held.partition(self._closing)
+        thought, tag, rest = self._held.partition(self.closing)
         if tag:
             self._held = rest
             self._state = _State.CLOSED
             return thought
-        keep = len(thought) - held_length(thought, self._closing)
+        keep = len(thought) - held_length(thought, self.closing)
         self._held = thought[keep:]
         return thought[:keep]

@@ -20,7 +20,7 @@ from server.bodies import read, unless_gone
 from server.errors import ApiError
 from server.inference import models, options
 from server.inference.answer import clock
-from server.inference.reference import refer
+from server.inference.reference import known, refer
 from server.paths import Endpoint
 from server.responses import JsonResponse
 from server.schema import native
@@ -89,10 +89,10 @@ async def _one_vector(lease: Lease, text: str) -> Embedded:
 
 
 async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest, name: Name) -> Lease:
-    model = await asyncio.to_thread(_find, services, body, name)
+    model = services.store.catalog.known(name) or await asyncio.to_thread(_find, services, body, name)
     chosen = options.resolve(model.params, body.options)
     try:
-        reference = await asyncio.to_thread(refer, model)
+        reference = known(model) or await asyncio.to_thread(refer, model)
     except BlobNotFound:
         raise ApiError(404, _missing(body.model)) from None
     return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))

@@ -88,7 +88,7 @@ async def _lines(answer: Answer, first: list[Piece], encoder: Encoder, started: 
 
 
 def _encode(pieces: list[Piece], encoder: Encoder) -> bytes:
-    return b"".join(jsonout.dumps(encoder.piece(piece)) + b"\n" for piece in pieces)
+    return jsonout.lines([encoder.piece(piece) for piece in pieces])
 
 
 def _outcome(answer: Answer) -> Outcome:

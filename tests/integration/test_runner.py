@@ -2,9 +2,6 @@
 
 import gzip
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,100 +9,13 @@ from typing import Any
 import pytest
 
 from scheduler import frames
+from tests.integration.runner import EXPECTED, GREEDY, MODELS, Runner, load
 
-MODELS = Path(__file__).parent.parent / "models"
-EXPECTED: dict[str, Any] = json.loads(gzip.decompress((MODELS / "expected.json.gz").read_bytes()))
-GREEDY = frames.Sampling(temperature=0)
 TALKATIVE = frames.Constraint(
     "json_schema", '{"type": "array", "items": {"enum": ["one", "two", "three"]}, "minItems": 500}'
 )
 """Keeps the model from ending its answer."""
 QUESTION = "<|im_start|>user\nCount from 1 to 10.<|im_end|>\n<|im_start|>assistant\n"
-
-
-class Runner:
-    """One subprocess."""
-
-    def __init__(self, load: frames.Load) -> None:
-        environment = {**os.environ, "GGML_NO_BACKTRACE": "1"}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "scheduler.runner"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=environment,
-            cwd=Path(__file__).parents[2],
-        )
-        self._reader = frames.report_reader()
-        self._waiting: list[frames.Report] = []
-        self.progress: list[float] = []
-        self.send(load)
-        self.loaded = self.next()
-        while isinstance(self.loaded, frames.Progress):
-            self.progress.append(self.loaded.fraction)
-            self.loaded = self.next()
-
-    def send(self, frame: frames.Command) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(frames.encode(frame))
-        self.process.stdin.flush()
-
-    def next(self) -> frames.Report:
-        assert self.process.stdout is not None
-        while not self._waiting:
-            data = os.read(self.process.stdout.fileno(), 1 << 16)
-            if not data:
-                raise EOFError
-            self._waiting += self._reader.feed(data)
-        return self._waiting.pop(0)
-
-    def ask(self, frame: frames.Embed | frames.Tokenize | frames.Detokenize) -> frames.Report:
-        self.send(frame)
-        while isinstance(report := self.next(), frames.Step):
-            pass
-        return report
-
-    def run(self, *requests: frames.Generate) -> "Answers":
-        for request in requests:
-            self.send(request)
-        answers = Answers()
-        while len(answers.ends) < len(requests):
-            answers.take(self.next())
-        return answers
-
-    def close(self) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.close()
-        status = self.process.wait()
-        self.process.stdout.close()
-        return status
-
-
-class Answers:
-    def __init__(self) -> None:
-        self.deltas: list[frames.Delta] = []
-        self.ends: dict[int, frames.Done | frames.Failed] = {}
-
-    def take(self, report: frames.Report) -> None:
-        if isinstance(report, frames.Step):
-            self.deltas += report.deltas
-            self.ends.update({done.id: done for done in report.done})
-        elif isinstance(report, frames.Failed):
-            self.ends[report.id] = report
-
-    def text(self, id: int) -> str:
-        return "".join(delta.text for delta in self.deltas if delta.id == id)
-
-    def done(self, id: int) -> frames.Done:
-        end = self.ends[id]
-        assert isinstance(end, frames.Done)
-        return end
-
-
-def load(name: str, **changes: Any) -> frames.Load:
-    settings: dict[str, Any] = {"num_ctx": 2048, "parallel": 1, "num_batch": 512, "num_thread": 1, **changes}
-    return frames.Load(weights=[str(MODELS / name)], **settings)
 
 
 @pytest.fixture(scope="module")

@@ -213,6 +213,20 @@ def test_absent(store: Store) -> None:
         store.catalog.get(name("dir"))
 
 
+def test_known_models_are_those_read_before_and_not_changed_since(store: Store) -> None:
+    """Without opening a file."""
+    add(store, "m", (MODEL_TYPE, llama()))
+    assert store.catalog.known(name("m")) is None
+    read = store.catalog.get(name("m"))
+    assert store.catalog.known(name("m")) is read
+    assert store.catalog.known(name("other")) is None
+    add(store, "m", (MODEL_TYPE, llama()), (PARAMS_TYPE, "{}"), at=7)
+    assert store.catalog.known(name("m")) is None
+    assert store.catalog.known(name("m")) is not store.catalog.get(name("m"))
+    store.catalog.delete(name("m"))
+    assert store.catalog.known(name("m")) is None
+
+
 def test_list_is_newest_first(store: Store) -> None:
     """By whole seconds; among equals by name."""
     add(store, "old", at=1000)

@@ -5,7 +5,14 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.environment import SOURCE_ROOT, glibc_version, runner_environment, with_huge_pages
+from scheduler.environment import (
+    NO_GPUS,
+    SOURCE_ROOT,
+    glibc_version,
+    runner_environment,
+    sees_no_gpu,
+    with_huge_pages,
+)
 
 HUGE = "glibc.malloc.hugetlb=1"
 
@@ -44,3 +51,9 @@ def test_other_tunables_are_kept_in_order(settings: list[str]) -> None:
 def test_the_version_of_the_c_library_is_read_or_unknown() -> None:
     version = glibc_version()
     assert version is None or version >= (2, 0)
+
+
+def test_a_runner_sees_no_gpu_only_where_all_are_hidden() -> None:
+    assert sees_no_gpu(runner_environment({"CUDA_VISIBLE_DEVICES": "0"}, NO_GPUS, glibc=None))
+    assert not sees_no_gpu({})
+    assert not any(sees_no_gpu({**NO_GPUS, name: "0"}) for name in NO_GPUS)

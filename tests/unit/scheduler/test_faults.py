@@ -16,6 +16,7 @@ from scheduler.stderr import LineBuffer
         ("x GGML_ASSERT(a == b) failed", "GGML_ASSERT(a == b) failed"),
         ("ValueError: bad", "Error: bad"),
         ("load_tensors: ok", ""),
+        ("failed to initialize the context: std::bad_alloc", "failed to initialize the context: std::bad_alloc"),
         ("ggml: failed to allocate buffer of size 5", "ggml: failed to allocate buffer of size 5"),
     ],
 )

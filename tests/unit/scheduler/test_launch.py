@@ -85,9 +85,10 @@ def mapped(*gpus: Device, platform: str = "linux", host: Host | None = None, **c
     return memory_map(snapshot, gpus, **(state | changes))  # pyright: ignore[reportArgumentType]
 
 
-def test_the_host_does_not_map() -> None:
-    assert mapped() is False
-    assert mapped(cuda(80 * GB), num_gpu=0) is False
+def test_on_the_host_the_engine_maps() -> None:
+    assert mapped() is None
+    assert mapped(cuda(80 * GB), num_gpu=0) is None
+    assert mapped(wanted=False) is False
 
 
 def test_a_host_under_pressure_does_not_map_what_lies_on_the_gpu() -> None:

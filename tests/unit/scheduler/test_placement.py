@@ -1,6 +1,7 @@
 """Where models go: the choice of GPUs, of layers, of width, and what the runner is told."""
 
 import dataclasses
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -233,7 +234,7 @@ def test_a_width_that_was_asked_for_stands() -> None:
 def test_on_the_host_width_needs_room_to_spare() -> None:
     assert placed(num_ctx=4096).parallel == 4
     tight = placed(num_ctx=4096, host=Host(total=8 * GB, free=6 * GB))
-    assert (tight.parallel, tight.whole, tight.num_gpu, tight.use_mmap) == (1, True, 0, False)
+    assert (tight.parallel, tight.whole, tight.num_gpu, tight.use_mmap) == (1, True, 0, None)
 
 
 def test_all_layers_are_minus_one() -> None:
@@ -261,6 +262,19 @@ def test_a_projector_keeps_its_room_free() -> None:
     with_projector = dataclasses.replace(LLAMA, projector_bytes=GB)
     plain = placed(cuda(6 * GB), num_ctx=4096).gpu_layers
     assert placed(cuda(6 * GB), num_ctx=4096, facts=with_projector).gpu_layers < plain
+
+
+def test_a_draft_model_counts_with_its_cache_unless_it_is_not_used() -> None:
+    drafted = dataclasses.replace(LLAMA, draft_bytes=GB, draft_elements=1000)
+    settings: dict[str, Any] = {"num_ctx": 4000, "parallel": 2, "num_batch": 512, "kv_type": "f16"}
+    plain = estimate(LLAMA, **settings, flash_attention=None)
+    sizes = estimate(drafted, **settings, flash_attention=None)
+    assert sizes.draft == sizes.total - plain.total == GB + 2 * 4096 * 1000 * 2 + 4 * 512 * 128256
+    layers = placed(cuda(6 * GB), num_ctx=4096).gpu_layers
+    with_draft = placed(cuda(6 * GB), num_ctx=4096, facts=drafted)
+    assert with_draft.gpu_layers < layers
+    assert sum(with_draft.usage.gpus.values()) > GB
+    assert placed(cuda(6 * GB), num_ctx=4096, facts=drafted, draft_num_predict=-1).gpu_layers == layers
 
 
 def test_the_batch_never_exceeds_the_cells() -> None:
@@ -326,8 +340,33 @@ def test_what_the_runner_is_told() -> None:
     snapshot = Snapshot(BIG_HOST, (cuda(24 * GB),))
     start = decide(target, [], snapshot, limits=limits, most=3)
     assert isinstance(start, Start)
-    frame = load_frame(target, start.placement, snapshot)
+    frame = load_frame(target, start.placement, snapshot, limits)
     assert (frame.weights, frame.projectors, frame.adapters) == (["a"], ["p"], [("x", 1.0)])
     assert (frame.num_ctx, frame.parallel, frame.num_batch, frame.num_thread) == (2048, 2, 512, 8)
     assert (frame.use_mmap, frame.flash_attention, frame.kv_cache_type) == (True, True, "q8_0")
     assert environment(start.placement) == {"CUDA_DEVICE_ORDER": "PCI_BUS_ID", "CUDA_VISIBLE_DEVICES": "GPU-0"}
+
+
+@pytest.mark.parametrize(("asked", "files", "told"), [(None, ["d"], 0), (7, ["d"], 7), (0, [], -1), (-1, [], -1)])
+def test_who_asks_for_no_guesses_gets_no_draft_model(asked: int | None, files: list[str], told: int) -> None:
+    request = wish("a", draft=("d",), draft_num_predict=asked)
+    target = Target(request, resolve(request, Limits(), 4096))
+    start = decide(target, [], Snapshot(BIG_HOST, ()), limits=Limits(), most=3)
+    assert isinstance(start, Start)
+    frame = load_frame(target, start.placement, Snapshot(BIG_HOST, ()), Limits())
+    assert (frame.draft, frame.draft_num_predict) == (files, told)
+
+
+def test_host_memory_for_prefixes() -> None:
+    """An eighth of what is free, within bounds, unless the operator says otherwise; embedding models have none."""
+
+    def given(limits: Limits, **facts: bool) -> int:
+        request = wish("a", **facts)
+        target = Target(request, resolve(request, limits, 4096))
+        start = decide(target, [], Snapshot(BIG_HOST, ()), limits=limits, most=3)
+        assert isinstance(start, Start)
+        return load_frame(target, start.placement, Snapshot(BIG_HOST, ()), limits).archive_bytes
+
+    assert 0 < given(Limits()) <= min(BIG_HOST.free // 8, 4 << 30)
+    assert given(Limits(prefix_memory=0)) == 0
+    assert given(Limits(prefix_memory=12345)) == 12345

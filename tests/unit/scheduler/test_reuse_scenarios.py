@@ -4,6 +4,7 @@ import dataclasses
 
 import pytest
 
+from scheduler.errors import LoadFailed
 from scheduler.requests import Limits
 from scheduler.spec import Running, difference, resolve
 from tests.unit.scheduler.fakes import settle, wish, world
@@ -45,6 +46,13 @@ def reload_reason(
         ({}, {"main_gpu": 0}, "main_gpu"),
         ({}, {"num_thread": 3}, "num_thread"),
         ({}, {"draft_num_predict": 4}, "draft_num_predict"),
+        ({}, {"draft_num_predict": 0}, "draft_num_predict"),
+        ({"draft_num_predict": 0}, {"draft_num_predict": -5}, None),
+        ({"draft_num_predict": 64}, {"draft_num_predict": 1 << 60}, None),
+        ({"draft": ("d",)}, {"draft": ("d",), "draft_num_predict": 4}, None),
+        ({"draft": ("d",)}, {"draft": ("d",), "draft_num_predict": 5}, "draft_num_predict"),
+        ({"draft": ("d",)}, {"draft": ("e",)}, "draft"),
+        ({}, {"draft": ("d",)}, "draft"),
         ({}, {"shift": False}, "shift"),
         ({}, {"shift": True}, None),
         ({"num_ctx": 4096}, {"num_ctx": 2048}, "num_ctx"),
@@ -192,3 +200,11 @@ async def test_the_lease_tells_whether_its_context_may_slide() -> None:
     async with world() as w:
         assert (await w.lease("a", families=("deepseek2",))).shift is False
         assert (await w.lease("b")).shift is True
+
+
+def test_a_file_with_more_layers_than_any_engine_takes_is_not_planned_for() -> None:
+    """They would be listed one by one."""
+    assert resolve(wish("a", block_count=512), LIMITS, 4096)
+    with pytest.raises(LoadFailed, match="claims 4294967295 layers") as caught:
+        resolve(wish("a", block_count=2**32 - 1), LIMITS, 4096)
+    assert caught.value.unsupported

@@ -27,6 +27,11 @@ def test_reads_back_as_what_was_written(value: Any) -> None:
     assert floats == json.loads(json.dumps(value), parse_int=float)
 
 
+@given(st.lists(JSON | st.text()))
+def test_lines_are_the_values_one_by_one(values: list[Any]) -> None:
+    assert jsonout.lines(values) == b"".join(jsonout.dumps(value) + b"\n" for value in values)
+
+
 @given(st.text())
 def test_no_text_can_close_a_script_or_break_a_line(text: str) -> None:
     written = jsonout.dumps({"a": text})

@@ -37,9 +37,10 @@ def test_settings_become_limits() -> None:
             "OLLAMA_KV_CACHE_TYPE": "q8_0",
             "OLLAMA_GPU_OVERHEAD": "5",
             "OLLAMA_SCHED_SPREAD": "1",
+            "LLAMAD_SPARE_RUNNER": "0",
         }
     )
-    assert limits(settings) == Limits(FOREVER, 0.0, 7, 2, 3, 99, False, "q8_0", 5, True)
+    assert limits(settings) == Limits(FOREVER, 0.0, 7, 2, 3, 99, False, "q8_0", 5, True, spare=False)
 
 
 async def test_an_idle_daemon_drains_at_once(services: Services, scheduler: Any) -> None:

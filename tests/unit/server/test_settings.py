@@ -21,6 +21,8 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert (settings.max_queue, settings.num_parallel, settings.context_length) == (512, 0, 0)
     assert settings.flash_attention is settings.go_template is settings.igpu_enable is None
     assert settings.remotes == ("ollama.com",)
+    assert settings.spare_runner
+    assert not read(LLAMAD_SPARE_RUNNER="0").spare_runner
     assert settings.cloud_source == "none"
     assert settings.warnings == ()
 

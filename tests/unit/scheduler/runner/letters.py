@@ -20,12 +20,19 @@ class Letters:
         self.eos_id = EOS if add_eos else -1
         self.end_tokens = frozenset({EOS} if add_eos else ())
         self.bos, self.eos = "<s>", "</s>"
+        self.fill_in: tuple[str, str, str] | None = None
 
     def piece(self, token: int) -> bytes:
         return bytes([token]) if token < BOS else b""
 
+    def hides(self, token: int) -> bool:
+        return token >= BOS
+
     def written_piece(self, token: int) -> bytes:
         return self.piece(token) or {BOS: b"<s>", EOS: b"</s>"}[token]
+
+    def texts(self) -> list[bytes]:
+        return [self.written_piece(token) for token in range(self.size)]
 
     def tokenize(self, text: str, *, add_special: bool = False) -> list[int]:
         front = [BOS] if add_special and self.add_bos else []

@@ -86,6 +86,20 @@ def test_an_embedding_model_shares_its_context_among_texts_and_is_not_warmed_up(
     assert chat.warm
 
 
+def test_without_a_gpu_nothing_is_warmed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is allocated late there, and the first prompt touches the same weights."""
+    monkeypatch.setattr(FakeLog, "offloaded", (0, 2))
+    context: Any = load().context
+    assert not context.warm
+
+
+def test_a_context_that_cannot_be_addressed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FakeModel, "trained", 2**32 - 1)
+    with pytest.raises(ModelLoadError, match="a context of 1073741824 tokens for each of 4 sequences is too large"):
+        load(num_ctx=1 << 30, parallel=4)
+    assert params(num_ctx=1 << 29, parallel=3).cells == 3 << 29
+
+
 def test_a_context_shorter_than_the_usual_number_of_texts() -> None:
     found = params(embedding=True, num_ctx=4)
     assert (found.cells, found.sequences) == (4, 4)

@@ -28,6 +28,14 @@ SHOWN_LOGPROB = {
     "bytes": [195, 169],
     "top_logprobs": [{"token": "", "logprob": -1.5}],
 }
+PART = Logprob("\ufffd", -0.5, [TopLogprob("\ufffd", -1.5, b"\xa9")], b"\xc3")
+"""Two tokens that are half a character each."""
+SHOWN_PART = {
+    "token": "\ufffd",
+    "logprob": -0.5,
+    "bytes": [195],
+    "top_logprobs": [{"token": "\ufffd", "logprob": -1.5, "bytes": [169]}],
+}
 CALL = ToolCall("f", {"b": 1.0, "a": {"z": 1, "y": 2}}, "id1", 3)
 SHOWN_CALL = {"id": "id1", "function": {"index": 3, "name": "f", "arguments": {"b": 1, "a": {"y": 2, "z": 1}}}}
 
@@ -53,9 +61,9 @@ class TestGenerate:
 
     def test_a_piece(self) -> None:
         assert shown(self.encoder.piece(Piece())) == pairs(response="", done=False)
-        piece = Piece("a", "t", [CALL], [LOGPROB])
+        piece = Piece("a", "t", [CALL], [LOGPROB, PART])
         assert shown(self.encoder.piece(piece)) == pairs(
-            response="a", thinking="t", done=False, logprobs=[SHOWN_LOGPROB]
+            response="a", thinking="t", done=False, logprobs=[SHOWN_LOGPROB, SHOWN_PART]
         )
 
     def test_the_end_of_a_stream(self) -> None:

@@ -83,58 +83,54 @@ async def test_a_format_binds_an_answer_without_thoughts_from_the_start(schedule
 
 
 class TestThinkingFirst:
-    """Two passes: thoughts are free, and the format binds what follows them."""
+    """Thoughts are free, and the format binds what follows them: the runner is told where it begins."""
 
-    async def test_the_second_begins_where_the_answer_does(self, scheduler: FakeScheduler) -> None:
-        scheduler.runner.script = [
-            [say("<think>so"), say("</think>\n\nfree", " text"), done()],
-            [say("{"), say("}"), done(tokens=2)],
-        ]
+    async def test_the_format_waits_for_the_closing_tag(self, scheduler: FakeScheduler) -> None:
+        scheduler.runner.script = [[say("<think>so"), say("</think>\n\n{", "}"), done(tokens=9)]]
         told = answer(scheduler, thinker(), format='{"type":"object"}', thinks_first=True)
         assert await pieces(told) == [Piece(thinking="so"), Piece("{"), Piece("}")]
-        first, second = scheduler.runner.asked
-        assert (first["prompt"], first.get("constraint")) == ("P:", None)
-        assert (second["prompt"], second.get("constraint")) == ("P:<think>so</think>\n\n", OBJECT)
+        (asked,) = scheduler.runner.asked
+        assert asked["prompt"] == "P:"
+        assert asked.get("constraint") == frames.Constraint(
+            "json_schema", '{"type":"object"}', ["</think>"], opening="<think>"
+        )
         assert told.outcome is not None
-        assert told.outcome.eval_tokens == 2
-        assert scheduler.runner.streams[0].closed
-        assert scheduler.released == 1
+        assert (told.outcome.prompt_tokens, told.outcome.eval_tokens) == (5, 9)
 
-    async def test_nothing_of_the_free_answer_is_in_the_second_prompt(self, scheduler: FakeScheduler) -> None:
-        """Also where its beginning was held back, because it could have been a call."""
-        scheduler.runner.script = [[say("<think>so</think>"), say("<ca"), say("sh>"), done()], [done("{}")]]
-        told = answer(scheduler, thinker(tools=True), format='"json"', thinks_first=True)
-        assert await pieces(told) == [Piece(thinking="so"), Piece("{}")]
-        assert scheduler.runner.asked[1]["prompt"] == "P:<think>so</think>"
+    async def test_a_prompt_that_opens_the_thoughts_leaves_no_choice(self, scheduler: FakeScheduler) -> None:
+        scheduler.runner.script = [[say("so</think>{}"), done()]]
+        parser = OutputParser(ThinkingParser("<think>", "</think>", opened=True))
+        assert await pieces(answer(scheduler, parser, format='"json"', thinks_first=True)) == [Piece("{}", "so")]
+        (asked,) = scheduler.runner.asked
+        constraint = asked.get("constraint")
+        assert constraint is not None
+        assert (constraint.after, constraint.opening) == (["</think>"], "")
 
-    async def test_an_answer_without_thoughts_is_bound_too(self, scheduler: FakeScheduler) -> None:
-        scheduler.runner.script = [[say("free"), done()], [done("{}")]]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True)
-        assert await pieces(told) == [Piece("{}")]
-        assert scheduler.runner.asked[1]["prompt"] == "P:"
+    async def test_no_format_no_constraint(self, scheduler: FakeScheduler) -> None:
+        scheduler.runner.script = [[say("<think>so</think>x"), done(tokens=9)]]
+        told = answer(scheduler, thinker(), thinks_first=True, thoughts_count_as_prompt=True)
+        assert await pieces(told) == [Piece("x", "so")]
+        assert scheduler.runner.asked[0].get("constraint") is None
+        assert told.outcome is not None
+        assert told.outcome.eval_tokens == 9
+
+    async def test_thoughts_count_as_prompt_where_the_reference_takes_two_passes(
+        self, scheduler: FakeScheduler
+    ) -> None:
+        """A token of the fake is a letter: 19 before the answer."""
+        scheduler.runner.script = [[say("<think>so"), say("</think>\n\n{", "}"), done(tokens=22)]]
+        told = answer(scheduler, thinker(), format='"json"', thinks_first=True, thoughts_count_as_prompt=True)
+        await pieces(told)
+        assert told.outcome is not None
+        assert (told.outcome.prompt_tokens, told.outcome.eval_tokens) == (5 + 19, 3)
+        assert told.outcome.prompt_duration + told.outcome.eval_duration == 30 + 40
 
     async def test_thoughts_without_an_answer_are_all_there_is(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("<think>so"), done("</thi", reason="length")]]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True)
+        told = answer(scheduler, thinker(), format='"json"', thinks_first=True, thoughts_count_as_prompt=True)
         assert await pieces(told) == [Piece(thinking="so"), Piece(thinking="</thi")]
-        assert len(scheduler.runner.asked) == 1
         assert told.outcome is not None
-        assert told.outcome.reason == "length"
-
-    async def test_logprobs_of_what_is_dropped_are_dropped(self, scheduler: FakeScheduler) -> None:
-        tag, thought, free, bound = (frames.Logprob(text, -1.0) for text in ("<think>", "so", "x", "{}"))
-        scheduler.runner.script = [
-            [say_probably("<think>", tag), say_probably("so", thought), say("</think>"), say_probably("x", free)],
-            [say_probably("{}", bound), done()],
-        ]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True)
-        assert [entry for piece in await pieces(told) for entry in piece.logprobs] == [tag, thought, bound]
-
-    async def test_the_place_of_the_first_pass_is_free_for_the_second(self, scheduler: FakeScheduler) -> None:
-        """There is only one."""
-        scheduler.runner.script = [[say("x")], [done("{}")]]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True)
-        assert await asyncio.wait_for(pieces(told), 5) == [Piece("{}")]
+        assert (told.outcome.reason, told.outcome.prompt_tokens, told.outcome.eval_tokens) == ("length", 5, 7)
 
 
 @pytest.mark.parametrize("error", [RunnerFailed("no", 400), RunnerDied("signal: killed")])

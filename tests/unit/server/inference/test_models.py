@@ -9,6 +9,7 @@ from modelstore.names import Name
 from modelstore.store import Store
 from server.errors import ApiError
 from server.inference import models
+from server.inference.reference import refer
 from server.inference.request import ChatRequest, CompletionRequest, TextRequest, Think
 from server.messages import Tool
 from tests.unit.modelstore import tinygguf
@@ -55,6 +56,15 @@ def test_names_of_nothing(store: Store, name: str, status: int, text: str) -> No
 @pytest.mark.parametrize("name", ["m", "M", "Library/m:LATEST", "m:local"])
 def test_a_model_is_found_in_any_spelling(store: Store, plain: StoredModel, name: str) -> None:
     assert models.find(store, name).name == plain.name
+
+
+def test_a_model_is_recalled_once_everything_about_it_has_been_read(store: Store, plain: StoredModel) -> None:
+    assert models.recall(store, "m") is None
+    refer(models.find(store, "m"))
+    assert models.recall(store, "m") is models.find(store, "m")
+    assert models.recall(store, "M") is None, "the spelling has to be looked for"
+    install(store, "m", template="{{ .Prompt }}!")
+    assert models.recall(store, "m") is None, "it is another one now"
 
 
 @pytest.mark.parametrize(("asked", "used"), [(None, True), (False, False), (True, True), ("low", "low")])

@@ -9,7 +9,7 @@ from modelstore.errors import BlobNotFound
 from modelstore.names import Name
 from modelstore.store import Store
 from scheduler.requests import ModelFacts, ModelRef
-from server.inference.reference import key_of, refer
+from server.inference.reference import key_of, known, refer
 from tests.unit.modelstore import ggufbytes, tinygguf
 from tests.unit.modelstore.ggufbytes import ARRAY, F32, STRING, U32
 from tests.unit.server.fakes import install
@@ -81,6 +81,16 @@ def test_a_pooling_type_makes_an_embedding_model(store: Store) -> None:
     assert (facts.architecture, facts.embedding) == ("bert", True)
 
 
+def test_a_draft_model_is_handed_on_with_its_size(store: Store) -> None:
+    sizes: dict[str, Any] = {"block_count": 3, "embedding_length": 64, "attention__head_count": 4, "attention__head_count_kv": 2}
+    draft = tinygguf.model(**sizes)
+    digest = str(store.blobs.put(draft))
+    found = reference(store, tinygguf.model(), draft_files={"draft.gguf": digest})
+    assert [Path(path).name for path in found.draft] == [digest.replace(":", "-")]
+    assert (found.facts.draft_bytes, found.facts.draft_elements) == (len(draft), 3 * 2 * (16 + 16))
+    assert reference(store, tinygguf.model()).draft == ()
+
+
 def test_tags_with_the_same_weights_share_a_key_and_keep_their_names(store: Store) -> None:
     first = reference(store, tinygguf.model())
     install(store, "other", template="{{ .Prompt }}")
@@ -100,3 +110,12 @@ def test_weights_that_are_gone_are_missed(store: Store) -> None:
     with pytest.raises(BlobNotFound):
         refer(fresh)
     assert key_of(fresh) == str(model.weights[0])
+
+
+def test_a_reference_is_kept_as_long_as_its_files_are_there(store: Store) -> None:
+    install(store, "m", llama())
+    model = store.catalog.get(Name.parse("m"))
+    assert known(model) is None
+    reference = refer(model)
+    assert known(model) is reference
+    assert refer(model) is reference

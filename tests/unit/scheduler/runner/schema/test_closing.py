@@ -43,6 +43,7 @@ def test_objects_are_closed_wherever_they_are_described(schema: Any, read: Any) 
         {"allOf": [A, {"oneOf": [B, {"required": ["c"]}]}]},
         {"$defs": {"a": A, "b": B}, "allOf": [{"$ref": "#/$defs/a"}, {"$ref": "#/$defs/b"}]},
         {"definitions": {"a": A}, **B, "allOf": [{"$ref": "#/definitions/a"}]},
+        {"definitions": {"a": A}, **B, "$ref": "#/definitions/a"},
     ],
 )
 def test_an_object_that_several_schemas_describe_is_open(schema: Any) -> None:

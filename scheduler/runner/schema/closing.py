@@ -1,4 +1,4 @@
-"""JSON Schemas as llama.cpp reads them: an object has the properties that its schema names, and no others."""
+"""Objects as llama.cpp reads them: one has the properties that its schema names, and no others."""
 
 from collections.abc import Mapping
 from typing import Any, Final, cast
@@ -55,7 +55,7 @@ def _describes_jointly(schema: Mapping[str, Any]) -> bool:
     """Whether an object must follow several schemas in here at once."""
     every = schema.get("allOf")
     together = len(cast("list[Any]", every)) if isinstance(every, list) else 0
-    return together + sum(key in schema for key in ("properties", "anyOf", "oneOf")) > 1
+    return together + sum(key in schema for key in ("$ref", "properties", "anyOf", "oneOf")) > 1
 
 
 def _collect(schema: Any, shared: set[str], *, part: bool = False) -> None:
@@ -65,9 +65,9 @@ def _collect(schema: Any, shared: set[str], *, part: bool = False) -> None:
             _collect(item, shared, part=part)
     elif isinstance(schema, dict):
         members = cast("dict[str, Any]", schema)
+        part = part or _describes_jointly(members)
         reference = members.get("$ref")
         if part and isinstance(reference, str):
             shared.add(reference)
-        part = part or _describes_jointly(members)
         for key, value in members.items():
             _collect(value, shared, part=part and key in _JOINED)
