@@ -9,27 +9,30 @@ import platform
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
-from benchmarks import peers
+from benchmarks import arguments, peers
 from benchmarks.errors import BenchmarkError
 from benchmarks.folders import OUT, ROOT, Folders
 from benchmarks.ggufs import model_file
-from benchmarks.ledger import Ledger, broken
+from benchmarks.ledger import Ledger, broken, missed
 from benchmarks.processes import usable_cores
-from benchmarks.session import SUBJECTS, Session, Wishes
-from benchmarks.shapes import LARGE, MINILM, SMALL
+from benchmarks.session import Session
+from benchmarks.shapes import LARGE, LARGE_COPY, MINILM, SMALL, SMALL_COPY
 from benchmarks.sides import Setting
 from benchmarks.table import render
 from tools.install import lock, machine
 
+_SHAPES: Final = (SMALL, LARGE, SMALL_COPY, LARGE_COPY, MINILM)
+
 
 def main() -> int:
-    """Status 0; 1 when something failed; with --strict also when a budget is not kept."""
-    arguments = _parser().parse_args()
+    """Status 0; 1 when something failed; with --strict also when a limit or a budget is not kept."""
+    given = arguments.parser().parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # like an interrupt, it must not leave servers behind
-    folders = Folders(arguments.cache)
+    folders = Folders(given.cache)
     try:
-        return _do(arguments, folders)
+        return _do(given, folders)
     except BenchmarkError as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -37,45 +40,26 @@ def main() -> int:
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    usual = Wishes()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Compare llamad with llama.cpp.")
-    parser.add_argument("step", nargs="?", choices=("all", "build", "models", "run"), default="all")
-    parser.add_argument("--source", type=Path, help="sdist of llama-cpp-python or its folder (default: download it)")
-    parser.add_argument("--cache", type=Path, help="for programs, models and logs (default: ~/.cache/llamad/bench)")
-    parser.add_argument("--rounds", type=int, default=usual.rounds)
-    parser.add_argument("--only", action="append", choices=[subject.shape.name for subject in SUBJECTS], help="a model")
-    parser.add_argument("--no-embedding", action="store_true")
-    parser.add_argument("--idle", type=float, default=usual.idle_seconds, help="seconds to watch the idle daemon")
-    parser.add_argument("--strict", action="store_true", help="fail when a budget is not kept")
-    return parser
-
-
-def _do(arguments: argparse.Namespace, folders: Folders) -> int:
-    step: str = arguments.step
+def _do(given: argparse.Namespace, folders: Folders) -> int:
+    step: str = given.step
+    wishes = arguments.wishes(given)
     if step in ("all", "models"):
-        for shape in (SMALL, LARGE, MINILM):
+        for shape in _SHAPES:
             _say(str(model_file(shape, folders)))
     if step == "models":
         return 0
-    programs = peers.build(folders, arguments.source)
+    programs = peers.build(folders, given.source)
     _say(str(programs.folder))
     if step == "build":
         return 0
-    chosen: list[str] | None = arguments.only
-    wishes = Wishes(
-        rounds=max(arguments.rounds, 1),
-        subjects=[subject for subject in SUBJECTS if chosen is None or subject.shape.name in chosen],
-        embedding=not arguments.no_embedding,
-        idle_seconds=max(arguments.idle, 1.0),
-    )
-    setting = Setting()
+    setting = Setting(threads=given.threads)
     facts = _facts(setting, programs)
-    ledger = asyncio.run(Session(programs, folders, setting, _say).run(wishes))
+    ledger = asyncio.run(Session(programs, folders, setting, wishes, _say).run())
     ledger.facts = {**facts, **ledger.facts}
     print(f"\n{render(ledger)}")
     _say(f"\n{_write(ledger)}")
-    return 1 if arguments.strict and broken(ledger.budgets) else 0
+    bad = ledger.failures or (given.strict and (broken(ledger.budgets) or missed(ledger)))
+    return 1 if bad else 0
 
 
 def _facts(setting: Setting, programs: peers.Peers) -> dict[str, str]:
@@ -86,7 +70,7 @@ def _facts(setting: Setting, programs: peers.Peers) -> dict[str, str]:
         "Python": platform.python_version(),
         "llama-cpp-python": lock.read(ROOT / "requirements.lock").version,
         "peers": programs.folder.name,
-        "setting": f"{setting.threads} threads, {setting.slots} slots of {setting.slot_tokens} tokens",
+        "setting": f"{setting.threads} threads, slots of {setting.slot_tokens} tokens, {setting.slots} or fewer",
     }
 
 

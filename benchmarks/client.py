@@ -5,6 +5,7 @@ last one. A client that parsed each line as it came would take the processor fro
 """
 
 import asyncio
+import itertools
 import json
 import time
 from dataclasses import dataclass
@@ -33,6 +34,13 @@ class Answer:
         """When the first byte of the body was here."""
         start = body_start(self.raw)
         return next(when for when, size in self.arrivals if size > start)
+
+    @property
+    def gaps(self) -> tuple[float, ...]:
+        """Seconds between the arrivals of parts of the body."""
+        start = body_start(self.raw)
+        moments = [when for when, size in self.arrivals if size > start]
+        return tuple(after - before for before, after in itertools.pairwise(moments))
 
     @property
     def last(self) -> float:

@@ -2,6 +2,7 @@
 
 BenchmarkError
 ├── SourceMissing    llama.cpp's source is neither given nor could be downloaded
+├── ProgramMissing   the program of a peer is not where it was said to be
 ├── BuildFailed      the peers could not be compiled
 ├── ServerFailed     a server did not start, or ended
 ├── BadAnswer        a server answered something else than the benchmark asked for
@@ -23,6 +24,14 @@ class SourceMissing(BenchmarkError):
         super().__init__(f"no source of llama.cpp at {where}: {reason}")
         self.where = where
         self.reason = reason
+
+
+class ProgramMissing(BenchmarkError):
+    """`path` was given for it."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(f"there is no program at {path}")
+        self.path = path
 
 
 class BuildFailed(BenchmarkError):

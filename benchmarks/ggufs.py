@@ -4,6 +4,10 @@ The weights are scaled so that an untrained model generates a lively text: what 
 of the last token (else, with tied embeddings, it would repeat that token), and the logits are spread so that the best
 40 are near each other. The rows of all tokens that are no text are zero. Their logit is then 0, the middle of 32,000
 random ones, which top_k 40 never reaches: no answer ends early, and no answer contains half a character.
+
+A model that copies is the same, but for two things: what its layers add is next to nothing, and its output matrix is
+the embedding's, moved by one row. So each word is followed by the next one of the vocabulary, for the price of a model
+of its size.
 """
 
 import zlib
@@ -17,13 +21,15 @@ from numpy.typing import NDArray
 
 from benchmarks import vocabulary
 from benchmarks.folders import Folders
-from benchmarks.shapes import BertShape, LlamaShape, Shape, digest
+from benchmarks.shapes import BertShape, CopyShape, LlamaShape, Shape, digest
 from benchmarks.vocabulary import Vocabulary
 
 RECIPE: Final = 1
 """Raise it when files come out differently."""
 _EMBEDDING_SCALE: Final = 0.02
 _OUTPUT_GAIN: Final = 5.0
+_HUSHED: Final = 0.01
+"""Part of the usual scale, of matrices that add to the residual stream of a model that copies."""
 _ROPE_BASE: Final = 10_000.0
 _EPSILON: Final = 1e-5
 _MEAN: Final = gguf.PoolingType.MEAN
@@ -72,6 +78,12 @@ class _Tensors:
         """A Q4_0 matrix; without a scale it keeps the size of what goes through it."""
         matrix = self.normal(name, rows, columns, columns**-0.5 if scale is None else scale, silent)
         self._writer.add_tensor(name, gguf.quants.quantize(matrix, _Q4), raw_dtype=_Q4)
+
+    def shifted(self, name: str, source: Matrix, rows: int) -> None:
+        """A Q4_0 matrix that repeats `source`, each row so many rows further down."""
+        moved = np.zeros_like(source)
+        moved[rows:] = source[:-rows]
+        self._writer.add_tensor(name, gguf.quants.quantize(moved, _Q4), raw_dtype=_Q4)
 
     def half(self, name: str, rows: int, columns: int, scale: float | None = None) -> None:
         """An F16 matrix."""
@@ -167,17 +179,21 @@ def _llama_tensors(tensors: _Tensors, shape: LlamaShape, silent: int) -> None:
     """The output matrix is the embedding's, as in published models of this size."""
     width, kv_width = shape.width, shape.kv_heads * shape.head
     tensors.quantised("token_embd.weight", shape.vocabulary, width, _EMBEDDING_SCALE, silent)
+    adding = _HUSHED if isinstance(shape, CopyShape) else 1.0
+    if isinstance(shape, CopyShape):
+        embedding = tensors.normal("token_embd.weight", shape.vocabulary, width, _EMBEDDING_SCALE, silent)
+        tensors.shifted("output.weight", embedding, shape.follows)
     for layer in range(shape.layers):
         block = f"blk.{layer}."
         tensors.constant(f"{block}attn_norm.weight", width, 1.0)
         tensors.quantised(f"{block}attn_q.weight", width, width)
         tensors.quantised(f"{block}attn_k.weight", kv_width, width)
         tensors.quantised(f"{block}attn_v.weight", kv_width, width)
-        tensors.quantised(f"{block}attn_output.weight", width, width)
+        tensors.quantised(f"{block}attn_output.weight", width, width, adding * width**-0.5)
         tensors.constant(f"{block}ffn_norm.weight", width, 1.0)
         tensors.quantised(f"{block}ffn_gate.weight", shape.ffn, width)
         tensors.quantised(f"{block}ffn_up.weight", shape.ffn, width)
-        tensors.quantised(f"{block}ffn_down.weight", width, shape.ffn)
+        tensors.quantised(f"{block}ffn_down.weight", width, shape.ffn, adding * shape.ffn**-0.5)
     tensors.constant("output_norm.weight", width, _OUTPUT_GAIN)
 
 

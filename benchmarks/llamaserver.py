@@ -3,26 +3,41 @@
 import asyncio
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Final
 
 from benchmarks import proc
 from benchmarks.errors import BadAnswer, ServerFailed
+from benchmarks.ledger import SERVER, Party
 from benchmarks.peers import Peers
 from benchmarks.processes import LOOPBACK, ServerProcess, clean_environment, free_port
-from benchmarks.sides import HUGE_PAGES, SAMPLING, Counts, Model, Request, Setting
+from benchmarks.sides import HUGE_PAGES, Asking, Counts, Model, Request, Setting
+
+EMBEDDED_TOKENS: Final = 512
+"""The longest text that a slot of an embedding model takes; as many as the model was trained on."""
 
 
 class LlamaServer:
-    """llama.cpp's own server: a process a model."""
+    """A process a model. `caching` is what it is told about remembering prompts."""
 
-    name = "llama-server"
-
-    def __init__(self, peers: Peers, setting: Setting, folder: Path) -> None:
+    def __init__(self, peers: Peers, folder: Path, *, party: Party = SERVER, caching: Sequence[str] = ()) -> None:
+        self.party: Party = party
         self._peers = peers
-        self._setting = setting
         self._folder = folder
+        self._caching = caching
+        self._setting = Setting()
         self._process: ServerProcess | None = None
         self.port = 0
+
+    async def start(self, setting: Setting) -> float:
+        """Only remembers the setting."""
+        self._setting = setting
+        return 0.0
+
+    async def stop(self) -> None:
+        """End the process."""
+        await self.unload()
 
     async def load(self, model: Model) -> float:
         """Start the process; it answers once the model is ready."""
@@ -32,19 +47,20 @@ class LlamaServer:
         began = loop.time()
         environment = clean_environment(os.environ, HUGE_PAGES)
         log = self._folder / f"{model.name}.log"
-        self._process = ServerProcess(self.name, self._command(model), environment, self._folder, log)
+        self._process = ServerProcess(self.party, self._command(model), environment, self._folder, log)
         await self._process.ready(self.port, "/health")
         return loop.time() - began
 
     def _command(self, model: Model) -> list[str]:
         setting = self._setting
-        common = ["--model", str(model.file), "--host", LOOPBACK, "--port", str(self.port), "--no-webui"]
-        common += ["--threads", str(setting.threads), "--threads-batch", str(setting.threads)]
-        if model.embedding:
-            return [str(self._peers.server), *common, "--embeddings", "--parallel", str(setting.slots)]
-        # No second copy of finished prompts in memory: no request here shares a beginning with another.
-        sizes = ["--parallel", str(setting.slots), "--ctx-size", str(setting.slots * setting.slot_tokens)]
-        return [str(self._peers.server), *common, *sizes, "--cache-ram", "0", "--no-kv-unified"]
+        slot_tokens = EMBEDDED_TOKENS if model.embedding else setting.slot_tokens
+        return [
+            str(self._peers.server),
+            *["--model", str(model.file), "--host", LOOPBACK, "--port", str(self.port), "--no-webui"],
+            *["--threads", str(setting.threads), "--threads-batch", str(setting.threads)],
+            *["--parallel", str(setting.slots), "--ctx-size", str(setting.slots * slot_tokens)],
+            *(["--embeddings"] if model.embedding else ["--no-kv-unified", *self._caching]),
+        ]
 
     async def unload(self) -> None:
         """End the process."""
@@ -55,12 +71,18 @@ class LlamaServer:
     def private_bytes(self) -> int:
         """The process."""
         if self._process is None:
-            raise ServerFailed(self.name, "it is not running", self._folder)
+            raise ServerFailed(self.party, "it is not running", self._folder)
         return proc.private_bytes(self._process.pid)
 
-    def generation(self, prompt: str, tokens: int) -> Request:
-        """A streamed answer to a plain prompt."""
-        payload = {**SAMPLING, "prompt": prompt, "n_predict": tokens, "stream": True, "cache_prompt": False}
+    def generation(self, asking: Asking) -> Request:
+        """A plain prompt."""
+        payload: dict[str, Any] = {
+            **asking.sampling,
+            "prompt": asking.prompt,
+            "n_predict": asking.tokens,
+            "stream": True,
+            "cache_prompt": asking.returns,
+        }
         return Request("/completion", payload)
 
     def counts(self, body: bytes) -> Counts:

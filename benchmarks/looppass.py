@@ -97,11 +97,12 @@ def run_loop(load: frames.Load, *, streams: int, passes: int, descriptor: int) -
     from scheduler.runner.batch import Batcher
     from scheduler.runner.loaded import LoadedModel
     from scheduler.runner.outbox import Outbox, Pipe
-    from scheduler.runner.prefix import Slots
+    from scheduler.runner.slots import Slots
 
     model: Any = LoadedModel(load, lambda _: None)
     decoding, sampling = _instrument(model)
-    batcher = Batcher(model, Slots(model.slots), Outbox(Pipe(descriptor).write))
+    outbox = Outbox(Pipe(descriptor).write)
+    batcher = Batcher(model, Slots(model.slots, model.context), outbox, speculator=model.speculator)
     _submit(batcher, model, streams)
     gc.collect()
     gc.freeze()
@@ -139,7 +140,8 @@ def _submit(batcher: Any, model: Any, streams: int) -> None:
     for i in range(streams):
         tokens = model.vocabulary.prompt_tokens(vocabulary.prompt(_PROMPT_WORDS, i))
         fit = fit_prompt(tokens, model.num_ctx, num_keep=4, adds_bos=True, truncate=True, shift=True)
-        batcher.submit(Job(frames.Generate(i + 1, "", sampling=_sampling(), num_predict=model.num_ctx), fit))
+        request = frames.Generate(i + 1, "", sampling=_sampling(), num_predict=model.num_ctx)
+        batcher.submit(Job(request, fit, model.chain(request.sampling, tokens)))
 
 
 def _sampling() -> frames.Sampling:

@@ -3,6 +3,10 @@
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+_ONE_BY_ONE: Final = 0.8
+"""Gaps a token, from which on tokens count as arriving one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Stream:
     """When its first text arrived."""
     last: float
     tokens: int
+    gaps: tuple[float, ...] = ()
+    """Seconds between one arrival and the next; an arrival brings one token or several."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,14 @@ class Wave:
     def decode_rate(self) -> float:
         """Tokens a second between first and last token, summed over the streams: the prompts are not in it."""
         return sum((stream.tokens - 1) / (stream.last - stream.first) for stream in self.streams)
+
+    @property
+    def gap_rate(self) -> float | None:
+        """Tokens a second by the median gap, which no single hiccup moves; None where tokens arrive several at once."""
+        gaps = [gap for stream in self.streams for gap in stream.gaps]
+        if len(gaps) < _ONE_BY_ONE * (self.tokens - len(self.streams)):
+            return None
+        return 1 / statistics.median(gaps)
 
     @property
     def throughput(self) -> float:

@@ -25,6 +25,13 @@ class LlamaShape:
 
 
 @dataclass(frozen=True, slots=True)
+class CopyShape(LlamaShape):
+    """A decoder with as much to compute, that says after each word the next one of the vocabulary."""
+
+    follows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
 class BertShape:
     """An encoder of the BERT architecture."""
 
@@ -41,6 +48,8 @@ Shape: TypeAlias = LlamaShape | BertShape
 
 SMALL: Final = LlamaShape("llama-15m", layers=6, width=256, ffn=768, heads=4, kv_heads=4)
 LARGE: Final = LlamaShape("llama-0.5b", layers=24, width=896, ffn=4_864, heads=14, kv_heads=2)
+SMALL_COPY: Final = CopyShape("llama-15m-copy", layers=6, width=256, ffn=768, heads=4, kv_heads=4)
+LARGE_COPY: Final = CopyShape("llama-0.5b-copy", layers=24, width=896, ffn=4_864, heads=14, kv_heads=2)
 MINILM: Final = BertShape("minilm", layers=6, width=384, ffn=1_536, heads=12)
 
 

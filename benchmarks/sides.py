@@ -1,6 +1,6 @@
-"""The two sides of the comparison, behind one face: load a model, say how to ask for an answer, read the answer's end.
+"""The sides of the comparison, behind one face: load a model, say how to ask for an answer, read the answer's end.
 
-Both run with the same number of threads, slots and tokens a slot, sample by the same rules, and get the malloc setting
+All run with the same number of threads, slots and tokens a slot, sample by the same rules, and get the malloc setting
 that our daemon gives its runners (huge pages).
 """
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from benchmarks.client import Connection, connect
+from benchmarks.ledger import Party
 from benchmarks.processes import LOOPBACK
 
 HUGE_PAGES: Final = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
@@ -21,11 +22,12 @@ SAMPLING: Final[Mapping[str, float]] = {
     "min_p": 0.0,
     "repeat_penalty": 1.0,
 }
+_GREEDY: Final[Mapping[str, float]] = {**SAMPLING, "temperature": 0.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What both sides are started with."""
+    """What all sides are started with."""
 
     threads: int = 2
     slots: int = 16
@@ -34,11 +36,29 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model file, by the name under which our daemon knows it."""
+    """A model file, by the name under which a daemon knows it."""
 
     name: str
     file: Path
     embedding: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """A streamed answer of a fixed length to a prompt that no template touches."""
+
+    prompt: str
+    tokens: int
+    greedy: bool = False
+    returns: bool = False
+    """Whether the prompt's beginning comes again, so that a server should remember it."""
+    format: Mapping[str, Any] | None = None
+    """A JSON schema; only for our own side."""
+
+    @property
+    def sampling(self) -> Mapping[str, float]:
+        """Options of choosing the next token."""
+        return _GREEDY if self.greedy else SAMPLING
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +80,15 @@ class Counts:
 class Side(Protocol):
     """A server that answers for one model at a time."""
 
-    name: str
+    party: Party
 
     @property
     def port(self) -> int: ...
+    async def start(self, setting: Setting) -> float:
+        """Be ready to load with this setting; seconds until it answered."""
+        ...
+
+    async def stop(self) -> None: ...
     async def load(self, model: Model) -> float:
         """Make the model ready; seconds until it was."""
         ...
@@ -73,7 +98,7 @@ class Side(Protocol):
         """Of all processes that serve the loaded model."""
         ...
 
-    def generation(self, prompt: str, tokens: int) -> Request: ...
+    def generation(self, asking: Asking) -> Request: ...
     def counts(self, body: bytes) -> Counts: ...
     def embedding(self, texts: list[str]) -> Request: ...
 

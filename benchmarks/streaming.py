@@ -9,7 +9,7 @@ from benchmarks import vocabulary
 from benchmarks.client import Answer, Connection
 from benchmarks.errors import HungUp, ModelMismatch
 from benchmarks.samples import Stream, Wave
-from benchmarks.sides import Side, connections
+from benchmarks.sides import Asking, Side, connections
 
 _SPECIAL_TOKENS: Final = 1
 """What a tokenizer puts in front of a raw prompt."""
@@ -46,7 +46,7 @@ async def _wave(side: Side, load: Load, open_connections: list[Connection]) -> W
 
 
 async def _ask(side: Side, load: Load, connection: Connection) -> Answer:
-    request = side.generation(vocabulary.prompt(load.prompt_words, next(_seeds)), load.answer_tokens)
+    request = side.generation(Asking(vocabulary.prompt(load.prompt_words, next(_seeds)), load.answer_tokens))
     try:
         return await connection.ask("POST", request.path, request.payload)
     except HungUp as error:
@@ -57,6 +57,20 @@ async def _ask(side: Side, load: Load, connection: Connection) -> Answer:
         return await fresh.ask("POST", request.path, request.payload)
     finally:
         fresh.close()
+
+
+async def ask_once(side: Side, asking: Asking) -> Answer:
+    """One answer on a connection of its own, which is open before the clock starts. Its length is checked."""
+    request = side.generation(asking)
+    (connection,) = await connections(side, 1)
+    try:
+        answer = await connection.ask("POST", request.path, request.payload)
+    finally:
+        connection.close()
+    counts = side.counts(answer.body)
+    if counts.answer != asking.tokens:
+        raise ModelMismatch(f"{side.party} wrote {counts.answer} tokens; {asking.tokens} were asked for")
+    return answer
 
 
 async def _reopen(side: Side, open_connections: list[Connection]) -> None:
@@ -72,7 +86,7 @@ def _stream(side: Side, load: Load, answer: Answer) -> Stream:
     expected = (load.prompt_words + _SPECIAL_TOKENS, load.answer_tokens)
     if (counts.prompt, counts.answer) != expected:
         raise ModelMismatch(
-            f"{side.name} counted {counts.prompt} tokens of the prompt and {counts.answer} of the answer; "
+            f"{side.party} counted {counts.prompt} tokens of the prompt and {counts.answer} of the answer; "
             f"{expected[0]} and {expected[1]} were asked for"
         )
-    return Stream(answer.sent, answer.first_text, answer.last, counts.answer)
+    return Stream(answer.sent, answer.first_text, answer.last, counts.answer, answer.gaps)

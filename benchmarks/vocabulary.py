@@ -71,3 +71,8 @@ def prompt(words: int, seed: int) -> str:
     source = random.Random(seed)
     known = list(itertools.islice(triples(), _WORDS_AT, 2 * _WORDS_AT))
     return " ".join([known[seed % len(known)], *source.choices(known, k=words - 1)])
+
+
+def consecutive(first: int, count: int) -> list[str]:
+    """So many words in the order of the vocabulary."""
+    return list(itertools.islice(triples(), _WORDS_AT + first, _WORDS_AT + first + count))

@@ -9,10 +9,11 @@ import pytest
 
 from benchmarks import ggufs
 from benchmarks.folders import Folders
-from benchmarks.shapes import LARGE, MINILM, SMALL, BertShape, LlamaShape, digest
+from benchmarks.shapes import LARGE, LARGE_COPY, MINILM, SMALL, SMALL_COPY, BertShape, CopyShape, LlamaShape, digest
 from benchmarks.vocabulary import EOS
 
 LLAMA = LlamaShape("tiny", layers=2, width=64, ffn=96, heads=4, kv_heads=2, vocabulary=400, context=128)
+COPY = CopyShape("tiny-copy", layers=2, width=64, ffn=96, heads=4, kv_heads=2, vocabulary=400, context=128)
 BERT = BertShape("tiny-bert", layers=1, width=32, ffn=64, heads=2, vocabulary=300, context=64)
 
 
@@ -28,6 +29,7 @@ def test_shapes_are_those_of_the_comparison() -> None:
 
     assert sizes(SMALL) == (6, 256, 768, 4, 4, 32_000)
     assert sizes(LARGE) == (24, 896, 4_864, 14, 2, 32_000)
+    assert (sizes(SMALL_COPY), sizes(LARGE_COPY)) == (sizes(SMALL), sizes(LARGE))
     assert (MINILM.layers, MINILM.width, MINILM.ffn, MINILM.heads) == (6, 384, 1_536, 12)
 
 
@@ -58,6 +60,22 @@ def test_the_end_token_cannot_be_reached(tmp_path: Path) -> None:
     assert not rows[: EOS + 1].any()
     assert rows[-1].any()
     assert np.abs(rows).max() < 0.2
+
+
+def test_a_model_that_copies_says_the_next_word(tmp_path: Path) -> None:
+    """Row n of its output matrix is row n - 1 of its embedding; what its layers add is small. Else it is the same."""
+    ggufs.write(COPY, tmp_path / "copy.gguf")
+    ggufs.write(LLAMA, tmp_path / "model.gguf")
+    mine, usual = (
+        {one.name: gguf.quants.dequantize(one.data, one.tensor_type) for one in read(tmp_path / name).tensors}
+        for name in ("copy.gguf", "model.gguf")
+    )
+    assert (mine["output.weight"][1:] == mine["token_embd.weight"][:-1]).all()
+    assert (mine["token_embd.weight"] == usual["token_embd.weight"]).all()
+    assert (mine["blk.0.attn_q.weight"] == usual["blk.0.attn_q.weight"]).all()
+    for name in ("blk.1.attn_output.weight", "blk.1.ffn_down.weight"):
+        assert np.abs(mine[name]).mean() < 0.02 * np.abs(usual[name]).mean()
+    assert set(mine) == {*usual, "output.weight"}
 
 
 def test_bert_file(tmp_path: Path) -> None:

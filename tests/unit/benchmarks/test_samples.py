@@ -64,3 +64,11 @@ def test_wave_of_two_streams() -> None:
     assert wave.decode_rate == pytest.approx(10 / 1 + 10 / 2)
     assert wave.throughput == pytest.approx(22 / 4)
     assert wave.first_token == pytest.approx(1.5)
+
+
+def test_the_median_gap() -> None:
+    """One hiccup does not move it; tokens that arrive several at once have none."""
+    steady = Stream(sent=0.0, first=0.0, last=1.3, tokens=5, gaps=(0.1, 0.1, 0.1, 1.0))
+    lumped = Stream(sent=0.0, first=0.0, last=1.3, tokens=5, gaps=(0.1, 1.0))
+    assert Wave([steady]).gap_rate == pytest.approx(10)
+    assert Wave([lumped]).gap_rate is None

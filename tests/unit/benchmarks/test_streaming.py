@@ -2,26 +2,34 @@
 
 import asyncio
 import json
-from typing import Any
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
 
 import pytest
 
 from benchmarks import streaming
 from benchmarks.errors import ModelMismatch
-from benchmarks.sides import Counts, Model, Request
+from benchmarks.ledger import Party
+from benchmarks.sides import Asking, Counts, Model, Request, Setting
 from benchmarks.streaming import Load
 
+T = TypeVar("T")
 LOAD = Load(streams=3, waves=2, prompt_words=4, answer_tokens=2)
 
 
 class Scripted:
     """A side whose server streams one line a token."""
 
-    name = "scripted"
+    party: Party = "llama-server"
 
     def __init__(self, port: int, *, extra: int = 0) -> None:
         self.port = port
         self._extra = extra
+
+    async def start(self, setting: Setting) -> float:
+        return 0.0
+
+    async def stop(self) -> None: ...
 
     async def load(self, model: Model) -> float:
         return 0.0
@@ -31,8 +39,8 @@ class Scripted:
     def private_bytes(self) -> int:
         return 0
 
-    def generation(self, prompt: str, tokens: int) -> Request:
-        return Request("/", {"words": len(prompt.split()), "tokens": tokens})
+    def generation(self, asking: Asking) -> Request:
+        return Request("/", {"words": len(asking.prompt.split()), "tokens": asking.tokens})
 
     def embedding(self, texts: list[str]) -> Request:
         return Request("/", {})
@@ -70,17 +78,27 @@ class Server:
     def run(self, **options: int) -> list[int]:
         """Waves on this server: the streams of each."""
 
-        async def all_waves() -> list[int]:
-            listening = await asyncio.start_server(self.serve, "127.0.0.1", 0)
-            async with listening:
-                side = Scripted(listening.sockets[0].getsockname()[1], **options)
-                try:
-                    return [len(wave.streams) for wave in await streaming.run(side, LOAD)]
-                finally:
-                    for ended in self._ended:
-                        await ended.wait()
+        async def waves(side: Scripted) -> list[int]:
+            return [len(wave.streams) for wave in await streaming.run(side, LOAD)]
 
-        return asyncio.run(all_waves())
+        return asyncio.run(self._against(waves, **options))
+
+    def ask_once(self, **options: int) -> None:
+        """One answer from this server."""
+
+        async def once(side: Scripted) -> None:
+            await streaming.ask_once(side, Asking("a b", 5))
+
+        asyncio.run(self._against(once, **options))
+
+    async def _against(self, work: Callable[[Scripted], Awaitable[T]], **options: int) -> T:
+        listening = await asyncio.start_server(self.serve, "127.0.0.1", 0)
+        async with listening:
+            try:
+                return await work(Scripted(listening.sockets[0].getsockname()[1], **options))
+            finally:
+                for ended in self._ended:
+                    await ended.wait()
 
 
 def test_connections_are_kept() -> None:
@@ -101,3 +119,12 @@ def test_unlike_counts_end_the_run() -> None:
     """Figures about different numbers of tokens are not compared."""
     with pytest.raises(ModelMismatch, match="5 tokens of the prompt and 3 of the answer"):
         Server(hang_up=False).run(extra=1)
+
+
+def test_a_single_answer_must_have_its_length_too() -> None:
+    """The prompt's count is not compared: servers that remember it count it differently."""
+    server = Server(hang_up=False)
+    server.ask_once()
+    assert server.requests == [1]
+    with pytest.raises(ModelMismatch, match="llama-server wrote 6 tokens; 5 were asked for"):
+        server.ask_once(extra=1)
