@@ -60,6 +60,7 @@ class NativeDaemon:
 
     async def start(self, setting: Setting) -> float:
         """Start the daemon; seconds until it answers."""
+        assert self._process is None, "stopped before it is started again"
         self._setting, self.port = setting, free_port()
         self._folder.mkdir(parents=True, exist_ok=True)
         settings = {

@@ -62,7 +62,7 @@ class Session:
                 groups = [group for group in self._wishes.groups if group.slots == slots]
                 await self._all_rounds(replace(self._setting, slots=slots), groups)
         finally:
-            await self._stop(self._daemons)
+            await self._stop([*self._stand.sides, *self._daemons])
         return self.ledger
 
     async def _fill_stores(self) -> None:
@@ -97,10 +97,10 @@ class Session:
                 await side.start(setting)
         try:
             await group.measure(self._stand)
-        except BenchmarkError as error:
-            self._say(f"{group.name}: {error}")
+        except (BenchmarkError, OSError) as error:
+            self._say(f"{group.name}: {error!r}")
             self.ledger.failures.append(f"{group.name}, round {round + 1}: {error}")
-            await self._stop(sides)
+            await self._stop([*sides, *self._daemons])
             await self._start(self._daemons, setting)
 
     def _sides(self, slots: int) -> list[Side]:

@@ -85,4 +85,6 @@ def _words(count: int) -> str:
 
 
 PREFIXES: Final = Group("prefixes", _second_prompts, (SERVER, OLLAMA), subjects_of, slots=4)
-CONVERSATIONS: Final = Group("conversations", _conversations, (SERVER, SERVER_LRU, OLLAMA), subjects_of, slots=4)
+CONVERSATIONS: Final = Group(
+    "conversations", _conversations, (SERVER, SERVER_LRU, OLLAMA), subjects_of, slots=4, once=True
+)

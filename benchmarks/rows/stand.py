@@ -35,7 +35,7 @@ class Subject:
 
 SUBJECTS: Final = (
     Subject(SMALL, SMALL_COPY, answer_tokens=256, waves={1: 8, 4: 4, 16: 2}, prefix_pairs=6, turns=3),
-    Subject(LARGE, LARGE_COPY, answer_tokens=64, waves={1: 2, 4: 1, 16: 1}, prefix_pairs=2, turns=1),
+    Subject(LARGE, LARGE_COPY, answer_tokens=64, waves={1: 2, 4: 1, 16: 1}, prefix_pairs=2, turns=2),
 )
 
 

@@ -120,32 +120,44 @@ def lanes_for(model: Model, context: Context, params: ContextParams, log: Engine
     """The lanes of an embedding model whose first context is `context`, made with `params`."""
     if log.offloaded[0]:
         return Lanes(Lane(context), sharing=Sharing(OFFLOADED, OFFLOADED), threads=params.threads)
-    if params.flash_attention is False:
-        sharing = Sharing(0, 0)
-    else:
-        sharing = Sharing(TILED - 1, TILED - 1)
+    rows = 0 if params.flash_attention is False else TILED - 1
     if context.stores:
-        return Lanes(Lane(context), sharing=sharing, threads=params.threads)
-    own = EngineLog()
+        return Lanes(Lane(context), sharing=Sharing(rows, rows), threads=params.threads)
+    maker = _Maker(model, params)
     try:
-        main, others = Lane(context, _narrow(model, params, own)), _others(model, params, own)
-        if main.narrow is not None:
-            sharing = Sharing(SHARING, TILED - 1)
-        return Lanes(main, others, sharing=sharing, threads=params.threads, buffers=own.buffers() * (1 + len(others)))
+        main = Lane(context, maker.narrow(params.threads))
+        others = [Lane(maker.wide(), maker.narrow(1)) for _ in range(min(params.threads, MOST_LANES) - 1)]
     except ModelLoadError:  # too little memory for more than the first context
-        return Lanes(Lane(context), sharing=sharing, threads=params.threads)
+        return Lanes(Lane(context), sharing=Sharing(rows, rows), threads=params.threads)
     finally:
         log.listen()
+    longest = rows if main.narrow is None else SHARING
+    return Lanes(main, others, sharing=Sharing(longest, rows), threads=params.threads, buffers=maker.buffers)
 
 
-def _narrow(model: Model, params: ContextParams, log: EngineLog) -> Context | None:
-    if params.flash_attention is not None or params.batch < TILED:
-        return None
-    return Context(model, replace(params, cells=TILED, sequences=1, batch=TILED, flash_attention=False), log)
+class _Maker:
+    """Makes the contexts beside the first one, and adds up what they take."""
 
+    def __init__(self, model: Model, params: ContextParams) -> None:
+        self._model = model
+        self._params = params
+        self.buffers: list[frames.Buffer] = []
 
-def _others(model: Model, params: ContextParams, log: EngineLog) -> list[Lane]:
-    rows = min(LANE_ROWS // params.sequences * params.sequences, params.batch)
-    wide, narrow = replace(params, cells=rows, batch=rows, threads=1), replace(params, threads=1)
-    count = min(params.threads, MOST_LANES) - 1
-    return [Lane(Context(model, wide, log), _narrow(model, narrow, log)) for _ in range(count)]
+    def wide(self) -> Context:
+        rows = min(LANE_ROWS // self._params.sequences * self._params.sequences, self._params.batch)
+        return self._make(replace(self._params, cells=rows, batch=rows, threads=1))
+
+    def narrow(self, threads: int) -> Context | None:
+        """None where it makes no sense."""
+        params = self._params
+        if params.flash_attention is not None or params.batch < TILED:
+            return None
+        return self._make(
+            replace(params, cells=TILED, sequences=1, batch=TILED, threads=threads, flash_attention=False)
+        )
+
+    def _make(self, params: ContextParams) -> Context:
+        log = EngineLog()  # a second context's sizes would take the place of the first one's
+        context = Context(self._model, params, log)
+        self.buffers += log.buffers()
+        return context

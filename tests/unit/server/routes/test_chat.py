@@ -40,18 +40,16 @@ async def test_a_model_is_needed(http: httpx.AsyncClient, name: str) -> None:
 async def test_thoughts_then_the_format(
     http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, stream: bool
 ) -> None:
-    """Two passes: the second begins after what was thought, and only it is bound."""
+    """One pass, bound from the end of the thoughts on."""
     install(services.store, "m", template=THINKS)
-    scheduler.runner.script = [[say("<think>so", "</think>", "free"), done()], [say("{}"), done(tokens=2)]]
+    scheduler.runner.script = [[say("<think>so", "</think>", "{}"), done(tokens=9)]]
     told = await lines(http, format={"type": "object"}, stream=stream)
     messages = [line["message"] for line in told]
     assert "".join(message.get("thinking", "") for message in messages) == "so"
     assert "".join(message["content"] for message in messages) == "{}"
-    assert told[-1]["eval_count"] == 2
-    first, second = scheduler.runner.asked
-    assert first.get("constraint") is None
-    assert second.get("constraint") == frames.Constraint("json_schema", '{"type":"object"}')
-    assert second["prompt"] == first["prompt"] + "<think>so</think>"
+    (asked,) = scheduler.runner.asked
+    constraint = asked.get("constraint")
+    assert constraint == frames.Constraint("json_schema", '{"type":"object"}', ["</think>"], "<think>")
     assert scheduler.balanced
 
 
