@@ -95,9 +95,9 @@ def run_loop(load: frames.Load, *, streams: int, passes: int, descriptor: int) -
     """Generate on `streams` sequences; frames go to `descriptor`."""
     # The engine's library must not get into the process that steers a benchmark.
     from scheduler.runner.batch import Batcher
+    from scheduler.runner.cache.slots import Slots
     from scheduler.runner.loaded import LoadedModel
     from scheduler.runner.outbox import Outbox, Pipe
-    from scheduler.runner.slots import Slots
 
     model: Any = LoadedModel(load, lambda _: None)
     decoding, sampling = _instrument(model)

@@ -8,6 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+from scheduler.launch import physical_batch
 from scheduler.requests import ModelFacts
 
 _KV_BITS: Final = {
@@ -101,4 +102,5 @@ def _graph_bytes(facts: ModelFacts, num_ctx: int, num_batch: int, flash_attentio
     """Activations of a batch: the wider of attention and output. Without flash attention each head has its scores."""
     batch, width = num_batch, facts.embedding_length
     scores = num_ctx * (1 + facts.head_count) if flash_attention is False else num_ctx
+    batch = physical_batch(batch, num_ctx, facts.head_count, flash_attention)
     return max(4 * batch * (1 + 4 * width + scores), 4 * batch * (width + facts.vocab_size))

@@ -36,7 +36,9 @@ class Load(Frame, tag="load", frozen=True):
     parallel: int
     """Sequences decoded side by side; the KV cache holds num_ctx × parallel cells."""
     num_batch: int
-    """Most tokens in one decode (logical and physical batch)."""
+    """Most tokens in one decode."""
+    num_ubatch: int = 0
+    """Most of them that are computed together; 0: all."""
     num_gpu: int = -1
     """Layers on the GPU; -1 is all that fit, 0 none."""
     main_gpu: int | None = None

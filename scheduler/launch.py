@@ -1,6 +1,6 @@
 """What a runner is told besides the model: batch, flash attention, cache type, memory mapping, visible devices."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import structlog
@@ -57,11 +57,32 @@ def automatic_batch(
 # -- attention and cache ------------------------------------------------------------------------------------------
 
 
-def flash_attention(wanted: bool | None, gpus: Iterable[Device]) -> bool | None:
-    """The operator's word; without one, off where a selected GPU cannot do it, else None: the engine decides."""
+def flash_attention(
+    wanted: bool | None, gpus: Sequence[Device], *, kv_type: str = "f16", embedding: bool = False
+) -> bool | None:
+    """The operator's word; without one, off where a selected GPU cannot do it and on the processor, else None: the
+    engine decides.
+
+    On the processor a few new tokens behind many old ones, which is all of a long answer, take several times as long
+    with it (docs/adr/0010-flash-attention.md). Quantised values need it, and embedding models choose by text.
+    """
     if wanted is not None:
         return wanted
+    if not gpus:
+        return False if kv_type.strip().lower() in ("", *_EXACT_KV) and not embedding else None
     return None if all(_has_flash(gpu) for gpu in gpus) else False
+
+
+_SCORES: Final = 512 * MIB
+_LEAST_ROWS: Final = 64
+
+
+def physical_batch(num_batch: int, num_ctx: int, heads: int, flash: bool | None) -> int:
+    """Tokens of one decode that are computed together. Without flash attention each has a score for every token of the
+    context and every head: they get half a gigabyte, as a smaller batch is hardly slower on the processor."""
+    if flash is not False or num_ctx <= 0 or heads <= 0:
+        return num_batch
+    return min(num_batch, max(_SCORES // (4 * num_ctx * heads), _LEAST_ROWS))
 
 
 def _has_flash(gpu: Device) -> bool:

@@ -162,7 +162,9 @@ def place(wish: Wish, snapshot: Snapshot, limits: Limits) -> Placement:
 def _place_with(wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> Placement:
     spec, facts, num_ctx = wish.spec, wish.facts, wish.num_ctx
     gpus = () if spec.num_gpu == 0 else snapshot.gpus
-    flash = launch.flash_attention(limits.flash_attention, gpus)
+    flash = launch.flash_attention(
+        limits.flash_attention, gpus, kv_type=limits.kv_cache_type, embedding=facts.embedding
+    )
     kv_type = launch.kv_cache_type(limits.kv_cache_type, flash)
     cells = num_ctx * width
     sizes = estimate(

@@ -145,6 +145,9 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot, limits:
         num_ctx=placement.num_ctx,
         parallel=placement.parallel,
         num_batch=placement.num_batch,
+        num_ubatch=launch.physical_batch(
+            placement.num_batch, placement.num_ctx, model.facts.head_count, placement.flash_attention
+        ),
         num_gpu=placement.num_gpu,
         main_gpu=placement.main_gpu,
         use_mmap=placement.use_mmap,

@@ -105,7 +105,8 @@ class Limits:
     spare: bool = True
     """Whether a runner without a model waits for the next load."""
     prefix_memory: int | None = None
-    """Bytes of host memory in which a runner keeps prefixes that leave its KV cache; None: an eighth of what is free."""
+    """Bytes of host memory in which a runner keeps prefixes that leave its KV cache; None: an eighth of what is
+    free."""
 
 
 @dataclass(frozen=True, slots=True)

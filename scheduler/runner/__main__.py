@@ -13,15 +13,15 @@ from typing import Never
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy must not start threads of its own beside the engine's
 
 from scheduler.runner import loading
-from scheduler.runner.archive import Archive
 from scheduler.runner.batch import Batcher, EngineFailure
+from scheduler.runner.cache.archive import Archive
+from scheduler.runner.cache.slots import Slots
 from scheduler.runner.embed import EmbedJob
 from scheduler.runner.embedder import ChatModelEmbedder, Embedder, PackedEmbedder
 from scheduler.runner.intake import Intake, Work
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.outbox import Outbox, Pipe
 from scheduler.runner.sequence import Job
-from scheduler.runner.slots import Slots
 
 
 def main() -> int:

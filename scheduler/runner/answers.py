@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import frames
-from scheduler.runner.logprobs import logprob_of, logprobs_of_rows
 from scheduler.runner.outbox import Outbox
+from scheduler.runner.sampling.logprobs import logprob_of, logprobs_of_rows
 from scheduler.runner.sequence import FinishReason, Running
 
 log = logging.getLogger(__name__)

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from scheduler import frames
 from scheduler.runner.answers import Answers, Broken, Words
 from scheduler.runner.beside import Beside
-from scheduler.runner.growth import Growth
+from scheduler.runner.cache.growth import Growth
+from scheduler.runner.cache.memory import MemoryKind, SequenceMemory
+from scheduler.runner.cache.prefix import common_prefix
+from scheduler.runner.cache.slots import Claim, Slots
 from scheduler.runner.limits import shift_range, token_budget
-from scheduler.runner.memory import MemoryKind, SequenceMemory
 from scheduler.runner.outbox import Outbox
-from scheduler.runner.prefix import common_prefix
 from scheduler.runner.rows import Share, divide, write
 from scheduler.runner.sequence import FinishReason, Job, Proposal, Running, Speculator
-from scheduler.runner.slots import Claim, Slots
-from scheduler.runner.text import TextAssembler
+from scheduler.runner.text.assembler import TextAssembler
 
 log = logging.getLogger(__name__)
 

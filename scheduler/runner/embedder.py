@@ -13,12 +13,12 @@ from typing import Final, Protocol, TypeAlias
 import numpy as np
 
 from scheduler import frames
+from scheduler.runner.cache.memory import State
+from scheduler.runner.cache.slots import Slot, Slots
 from scheduler.runner.embed import EmbedJob, Vector
 from scheduler.runner.engine import Context
 from scheduler.runner.engine.context import POOLING_NONE
 from scheduler.runner.lanes import Lane, Lanes
-from scheduler.runner.memory import State
-from scheduler.runner.slots import Slot, Slots
 
 COMPUTE_ERROR: Final = "Compute error."
 NO_MEMORY: Final = "failed to allocate memory for an input of this length"
@@ -113,11 +113,12 @@ class PackedEmbedder(_Queue):
         """The longest text, of at most `room` tokens, of the job whose turn it is, and what else may share the decode:
         first of that job, then of the others."""
         pack: Pack = []
+        longest = self._lanes.sharing.longest
         for job in self._jobs:
-            while len(pack) < self._sequences and (index := job.take(room)) is not None:
+            while len(pack) < self._sequences and (index := job.take(min(room, longest) if pack else room)) is not None:
                 size = len(job.inputs[index])
                 if not pack:
-                    room = shared if size <= self._lanes.sharing.longest else 0
+                    room = shared if size <= longest else 0
                 room -= size
                 pack.append((job, index))
         self._jobs.rotate(-1)

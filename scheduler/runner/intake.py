@@ -14,14 +14,14 @@ import msgspec
 
 from scheduler import frames
 from scheduler.runner import embed, rank
-from scheduler.runner.constrain import ConstraintError
+from scheduler.runner.constrain.constraints import ConstraintError
 from scheduler.runner.embed import EmbedError, EmbedJob
 from scheduler.runner.limits import Fit, PromptTooLong, fit_prompt
 from scheduler.runner.loaded import LoadedModel
-from scheduler.runner.picture import MediaError
-from scheduler.runner.sampling import SamplingError
+from scheduler.runner.media.picture import MediaError
+from scheduler.runner.sampling.chain import SamplingError
 from scheduler.runner.sequence import Job, Media
-from scheduler.runner.stops import StopStrings
+from scheduler.runner.text.stops import StopStrings
 
 Question: TypeAlias = frames.Generate | frames.Embed | frames.Rank | frames.Tokenize | frames.Detokenize
 Work: TypeAlias = Job | EmbedJob | frames.Cancel

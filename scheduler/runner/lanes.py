@@ -3,8 +3,8 @@
 On the processor, texts are spread over the cores: an operation on a short text is too little to share, so each lane
 computes other texts on one core. A single decode has all cores. Only models without a KV cache have several lanes.
 
-A text gets the same vector, bit for bit, whatever is computed beside it. That depends on the way the engine takes for
-its attention (docs/adr/0005-embeddings.md), and so each text takes a way that its own length alone decides:
+A text gets the same vector, but for the last bit of a mean, whatever is computed beside it. That depends on the way the
+engine takes for its attention (docs/adr/0005-embeddings.md), and so each text takes one that its own length decides:
 
     up to 19 tokens   flash attention in a decode of less than 64 rows, shared: each row looks at its own keys only,
                       one after the other

@@ -7,14 +7,14 @@ from typing import Final
 import msgspec
 
 from scheduler import frames
-from scheduler.runner.constrain import Constraints, Matcher
+from scheduler.runner.constrain.constraints import Constraints, Matcher
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelLoadError, ModelParams
 from scheduler.runner.engine.context import KV_TYPES, POOLING_RANK
 from scheduler.runner.engine.projector import Projector, ProjectorParams
 from scheduler.runner.lanes import lanes_for
-from scheduler.runner.media import MediaReader
+from scheduler.runner.media.reader import MediaReader
 from scheduler.runner.rank import has_head
-from scheduler.runner.sampling import Chain, build_chain
+from scheduler.runner.sampling.chain import Chain, build_chain
 from scheduler.runner.speculate import speculation_for
 
 EMBEDDING_SEQUENCES: Final = 32
@@ -65,12 +65,13 @@ class LoadedModel:
         cells = _round_up(self.num_ctx, self.slots) if load.embedding else self.num_ctx * load.parallel
         if cells > MAX_CELLS:
             raise ModelLoadError(f"a context of {self.num_ctx} tokens for each of {self.slots} sequences is too large")
-        whole = (projector.largest_whole_chunk() for projector in self._projectors)
-        batch = max(load.num_batch, self.slots, *whole)
+        whole = max((projector.largest_whole_chunk() for projector in self._projectors), default=0)
+        batch = max(load.num_batch, self.slots, whole)
         return ContextParams(
             cells=cells,
             sequences=self.slots,
             batch=min(_round_up(batch, self.slots) if load.embedding else batch, cells),
+            physical_batch=max(load.num_ubatch, whole) if load.num_ubatch and not load.embedding else 0,
             threads=_threads(load),
             embedding=load.embedding,
             flash_attention=load.flash_attention,
@@ -85,7 +86,7 @@ class LoadedModel:
 
     def _projector(self, load: frames.Load, path: str) -> Projector:
         cells = LEAST_PICTURE.get(self.model.metadata("general.architecture"), 0)
-        params = ProjectorParams(path, _threads(load), load.num_gpu != 0, load.flash_attention, cells)
+        params = ProjectorParams(path, _threads(load), load.num_gpu != 0, load.flash_attention or None, cells)
         return Projector(self.model, params)
 
     def _media_reader(self) -> MediaReader | None:

@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import frames
-from scheduler.runner.archive import Span
+from scheduler.runner.cache.archive import Span
+from scheduler.runner.cache.slots import Slot
 from scheduler.runner.limits import Fit
-from scheduler.runner.slots import Slot
-from scheduler.runner.stops import StopStrings
-from scheduler.runner.text import TextAssembler
+from scheduler.runner.text.assembler import TextAssembler
+from scheduler.runner.text.stops import StopStrings
 
 FinishReason = Literal["stop", "length"]
 

@@ -11,7 +11,7 @@ from modelstore.errors import BlobNotFound
 from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.quoting import quote
-from scheduler.errors import RunnerFailed
+from scheduler.errors import RunnerDied, RunnerFailed
 from scheduler.frames import Embedded
 from scheduler.lease import Lease
 from scheduler.requests import LeaseRequest
@@ -41,7 +41,7 @@ async def _embed(services: Services, body: native.EmbedRequest, name: Name, inpu
         loaded = clock()
         if not inputs:
             return JsonResponse({"model": body.model, "embeddings": []})
-        found = await lease.embed(inputs, truncate=body.truncate is not False, dimensions=body.dimensions)
+        found = await _vectors(lease, inputs, body)
     reply: dict[str, Any] = {
         "model": body.model,
         "embeddings": [orjson.Fragment(vector) for vector in found.vectors],
@@ -50,6 +50,16 @@ async def _embed(services: Services, body: native.EmbedRequest, name: Name, inpu
         ),
     }
     return JsonResponse(reply)
+
+
+async def _vectors(lease: Lease, inputs: list[str], body: native.EmbedRequest) -> Embedded:
+    """A failure without a status of its own is the request's fault here."""
+    try:
+        return await lease.embed(inputs, truncate=body.truncate is not False, dimensions=body.dimensions)
+    except RunnerFailed as error:
+        raise ApiError(error.status, error.message.strip()) from error
+    except RunnerDied as error:
+        raise ApiError(400, str(error).strip()) from error
 
 
 def _inputs(value: Any) -> list[str]:

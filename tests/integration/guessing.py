@@ -13,7 +13,7 @@ from typing import Any
 
 from scheduler.frames import Sampling
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelParams
-from scheduler.runner.sampling import Chain, build_chain
+from scheduler.runner.sampling.chain import Chain, build_chain
 from scheduler.runner.sequence import Proposal
 from scheduler.runner.speculate import Speculation
 from scheduler.runner.speculate.draft import DraftModel

@@ -1,6 +1,5 @@
 """A real runner process on real small models, spoken to in frames."""
 
-import gzip
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,13 +28,6 @@ def chat() -> Iterator[Runner]:
 def small() -> Iterator[Runner]:
     """Few tokens of context, small batches."""
     runner = Runner(load("tinychat-f16.gguf", num_ctx=200, num_batch=32, parallel=2))
-    yield runner
-    runner.close()
-
-
-@pytest.fixture(scope="module")
-def embedding() -> Iterator[Runner]:
-    runner = Runner(load("tinyembed-random-f16.gguf", num_ctx=512, embedding=True))
     yield runner
     runner.close()
 
@@ -217,47 +209,6 @@ def test_long_prompts_are_evaluated_in_several_batches_beside_a_stream(small: Ru
     answers = small.run(stream, long)
     assert answers.text(7).strip() == entry["text"].strip()
     assert answers.done(6).prompt_tokens - answers.done(6).cached_tokens > 2 * 32
-
-
-def test_vectors_are_those_of_the_reference(embedding: Runner) -> None:
-    sentences = json.loads(gzip.decompress((MODELS / "tinyembed_expected.json.gz").read_bytes()))["sentences"]
-    together = embedding.ask(frames.Embed(id=1, inputs=[one["text"] for one in sentences]))
-    assert isinstance(together, frames.Embedded)
-    for n, sentence in enumerate(sentences):
-        vector = json.loads(together.vectors[n])
-        assert vector[:8] == pytest.approx(sentence["first8_normalised"], abs=2e-3)
-        assert sum(x * x for x in vector) == pytest.approx(1, abs=1e-5)
-    assert together.prompt_tokens == sum(len(sentence["token_ids"]) for sentence in sentences)
-
-
-def test_many_texts_at_once_are_as_each_alone(embedding: Runner) -> None:
-    texts = [f"sentence number {n} of many " + "word " * (n % 17) for n in range(256)]
-    together = embedding.ask(frames.Embed(id=2, inputs=texts))
-    assert isinstance(together, frames.Embedded)
-    for n in range(0, 256, 23):
-        alone = embedding.ask(frames.Embed(id=3 + n, inputs=[texts[n]]))
-        assert isinstance(alone, frames.Embedded)
-        # flash attention sums half floats in another order when texts are packed
-        assert json.loads(alone.vectors[0]) == pytest.approx(json.loads(together.vectors[n]), abs=1e-3)
-
-
-def test_dimensions_shorten_and_normalise(embedding: Runner) -> None:
-    whole = embedding.ask(frames.Embed(id=300, inputs=["a text"]))
-    short = embedding.ask(frames.Embed(id=301, inputs=["a text"], dimensions=8))
-    assert isinstance(whole, frames.Embedded)
-    assert isinstance(short, frames.Embedded)
-    first = json.loads(whole.vectors[0])[:8]
-    length = sum(x * x for x in first) ** 0.5
-    assert json.loads(short.vectors[0]) == pytest.approx([x / length for x in first], abs=1e-5)
-
-
-def test_a_text_longer_than_the_context(embedding: Runner) -> None:
-    text = "word " * 400
-    refused = embedding.ask(frames.Embed(id=302, inputs=[text], truncate=False))
-    assert refused == frames.Failed(302, "the input length exceeds the context length", 400)
-    cut = embedding.ask(frames.Embed(id=303, inputs=[text]))
-    assert isinstance(cut, frames.Embedded)
-    assert cut.prompt_tokens == 256
 
 
 def test_a_chat_model_embeds_too(chat: Runner) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scheduler import frames
 from scheduler.frames import Sampling
 from scheduler.runner.engine.library import native
-from scheduler.runner.sampling import build_chain, penalty_window
+from scheduler.runner.sampling.chain import build_chain, penalty_window
 from tests.integration.runner import GREEDY, MODELS, Runner, load
 from tests.integration.test_runner import QUESTION
 

@@ -9,10 +9,10 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.runner.cache.memory import MemoryKind, State
 from scheduler.runner.engine.library import native
 from scheduler.runner.engine.log import EngineLog
 from scheduler.runner.engine.model import Model, ModelLoadError
-from scheduler.runner.memory import MemoryKind, State
 
 KV_TYPES: Final = {
     "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30,
@@ -32,11 +32,13 @@ class ContextParams:
     """KV cells of all sequences together."""
     sequences: int
     batch: int
-    """Most tokens in one decode; also the physical batch."""
+    """Most tokens in one decode."""
     threads: int
     embedding: bool = False
     flash_attention: bool | None = None
     kv_cache_type: str = "f16"
+    physical_batch: int = 0
+    """Most of them that are computed together; 0: all."""
     first_cells: int = 0
     """KV cells to begin with, until `move_to`; 0: all of them."""
 
@@ -338,7 +340,8 @@ def _native_params(lib: Any, params: ContextParams, cells: int) -> Any:
     native_params.n_ctx = cells
     native_params.swa_full = False
     native_params.n_seq_max = params.sequences
-    native_params.n_batch = native_params.n_ubatch = params.batch
+    native_params.n_batch = params.batch
+    native_params.n_ubatch = params.physical_batch or params.batch
     native_params.n_threads = native_params.n_threads_batch = params.threads
     native_params.flash_attn_type = _FLASH[params.flash_attention]
     native_params.type_k = native_params.type_v = KV_TYPES[params.kv_cache_type]

@@ -14,8 +14,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.runner.cache.prefix import common_prefix
 from scheduler.runner.engine import ModelLoadError
-from scheduler.runner.prefix import common_prefix
 from scheduler.runner.sequence import Proposal
 from scheduler.runner.speculate.guess import NOTHING, Guess
 from scheduler.runner.speculate.odds import Averages, Odds

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Final
 
 from scheduler import frames
+from scheduler.runner.cache.memory import MemoryKind
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelLoadError, ModelParams, Vocabulary
-from scheduler.runner.memory import MemoryKind
 from scheduler.runner.speculate import draft, lookup
 from scheduler.runner.speculate.draft import DraftModel
 from scheduler.runner.speculate.speculation import Speculation

@@ -3,7 +3,15 @@
 import pytest
 
 from scheduler.devices import Device, Host, Snapshot
-from scheduler.launch import automatic_batch, flash_attention, kv_cache_type, memory_map, surcharge, visible_devices
+from scheduler.launch import (
+    automatic_batch,
+    flash_attention,
+    kv_cache_type,
+    memory_map,
+    physical_batch,
+    surcharge,
+    visible_devices,
+)
 from tests.unit.scheduler.fakes import GB, cuda
 
 GIB, MIB = 1 << 30, 1 << 20
@@ -51,8 +59,11 @@ def test_flash_attention(
     assert flash_attention(wanted, [cuda(GB, compute=compute, driver=driver)]) is result
 
 
-def test_flash_attention_is_left_to_the_engine_elsewhere() -> None:
-    assert flash_attention(None, []) is None
+def test_flash_attention_on_the_processor_and_elsewhere() -> None:
+    assert flash_attention(None, []) is False
+    assert flash_attention(None, [], kv_type="q8_0") is None
+    assert flash_attention(None, [], embedding=True) is None
+    assert flash_attention(True, []) is True
     assert flash_attention(None, [Device("0", "Metal", "Metal", 1, 1)]) is None
 
 
@@ -124,3 +135,19 @@ def test_visible_devices_of_each_library() -> None:
     assert visible_devices((Device("0", "Metal", "Metal", 1, 1),)) == {}
     assert visible_devices((Device("2", "Vulkan", "Vulkan2", 1, 1),)) == {"GGML_VK_VISIBLE_DEVICES": "2"}
     assert set(visible_devices(()).values()) == {"-1"}
+
+
+@pytest.mark.parametrize(
+    ("batch", "context", "heads", "flash", "rows"),
+    [
+        (512, 4096, 32, False, 512),
+        (2048, 32768, 32, False, 128),
+        (512, 262144, 64, False, 64),
+        (2048, 32768, 32, None, 2048),
+        (512, 0, 0, False, 512),
+    ],
+)
+def test_scores_without_flash_attention_are_bounded(
+    batch: int, context: int, heads: int, flash: bool | None, rows: int
+) -> None:
+    assert physical_batch(batch, context, heads, flash) == rows

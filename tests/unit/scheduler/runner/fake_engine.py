@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from scheduler import frames
-from scheduler.runner.archive import Archive
 from scheduler.runner.batch import Batcher
+from scheduler.runner.cache.archive import Archive
+from scheduler.runner.cache.memory import MemoryKind, State
+from scheduler.runner.cache.rates import Rates
+from scheduler.runner.cache.slots import Slots
 from scheduler.runner.limits import fit_prompt
-from scheduler.runner.memory import MemoryKind, State
 from scheduler.runner.outbox import Outbox
-from scheduler.runner.rates import Rates
 from scheduler.runner.sequence import Job, Matcher, Media, Speculator
-from scheduler.runner.slots import Slots
 
 END = 15
 VOCABULARY = 16

@@ -22,6 +22,11 @@ class Letters:
         self.bos, self.eos = "<s>", "</s>"
         self.fill_in: tuple[str, str, str] | None = None
 
+    @property
+    def pair_marks(self) -> tuple[list[int], list[int], list[int]]:
+        end = [EOS] if self._add_eos else []
+        return [BOS] if self.add_bos else [], end, end
+
     def piece(self, token: int) -> bytes:
         return bytes([token]) if token < BOS else b""
 

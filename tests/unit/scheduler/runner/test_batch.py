@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from scheduler import frames
 from scheduler.runner.batch import EngineFailure
-from scheduler.runner.memory import MemoryKind
-from scheduler.runner.rates import Rates
+from scheduler.runner.cache.memory import MemoryKind
+from scheduler.runner.cache.rates import Rates
 from scheduler.runner.sequence import Proposal
 from tests.unit.scheduler.runner.fake_engine import VOCABULARY, Bench, FakeMedia, alone
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from scheduler import frames
-from scheduler.runner.constrain import ConstraintError, Matcher
+from scheduler.runner.constrain.constraints import ConstraintError, Matcher
 from scheduler.runner.embed import EmbedJob
 from scheduler.runner.intake import Intake
 from scheduler.runner.loaded import LoadedModel
@@ -27,15 +27,25 @@ def model(**changes: Any) -> LoadedModel:
             raise ConstraintError("bad grammar")
         return MATCHER
 
+    def chain(sampling: frames.Sampling, prompt: Sequence[int]) -> tuple[int, ...]:
+        return tuple(prompt)
+
+    def control_tokens(texts: Sequence[str]) -> frozenset[int]:
+        return frozenset(map(ord, texts))
+
     members: dict[str, Any] = {
         "vocabulary": letters(),
         "num_ctx": 8,
         "embedding": False,
+        "raw_embeddings": False,
+        "scores": False,
+        "ranks": False,
+        "model": SimpleNamespace(rank_template=""),
         "context": SimpleNamespace(physical_batch=4, can_shift=True),
         "matcher": matcher,
         "media": None,
-        "chain": lambda sampling, prompt: tuple(prompt),
-        "control_tokens": lambda texts: frozenset(map(ord, texts)),
+        "chain": chain,
+        "control_tokens": control_tokens,
         **changes,
     }
     return cast(LoadedModel, SimpleNamespace(**members))
@@ -153,6 +163,9 @@ def test_a_long_prompt_is_cut_where_that_is_allowed(pipe: Pipe) -> None:
         ({"vocabulary": letters(add_bos=False)}, frames.Generate(1, ""), "failed to process inputs: no input", 500),
         ({"embedding": True}, frames.Generate(1, "a"), "failed to process inputs: this model turns text into", 500),
         ({}, frames.Embed(1, ["abcdefgh"], truncate=False), "the input length exceeds the context length", 400),
+        ({"embedding": True}, frames.Rank(1, "a", ["b"]), "this model has no ranking head", 400),
+        ({"embedding": True, "scores": True}, frames.Embed(1, ["b"]), "this model has no ranking head", 400),
+        ({"embedding": True, "scores": True}, frames.Rank(1, "a", ["b"]), "this model has no ranking head", 400),
     ],
 )
 def test_what_is_refused(
@@ -185,3 +198,14 @@ def test_a_cancellation_reaches_the_loop_in_its_turn(pipe: Pipe) -> None:
     pipe.send(frames.Generate(1, "a"), frames.Cancel(1))
     assert isinstance(pipe.intake.inbox.get(timeout=5), Job)
     assert pipe.intake.inbox.get(timeout=5) == frames.Cancel(1)
+
+
+def test_pairs_to_rank_fit_into_one_decode(pipe: Pipe) -> None:
+    pipe.intake.serve(model(embedding=True, scores=True, ranks=True, context=SimpleNamespace(physical_batch=6)))
+    job = pipe.work(frames.Rank(1, "q", ["d", "abcdefgh"]))
+    assert job.inputs == [[BOS, ord("q"), EOS, ord("d"), EOS], [BOS, ord("q"), EOS, ord("a"), ord("b"), EOS]]
+
+
+def test_a_model_that_ranks_embeds_as_scores(pipe: Pipe) -> None:
+    pipe.intake.serve(model(embedding=True, scores=True, ranks=True))
+    assert isinstance(pipe.work(frames.Embed(1, ["a"])), EmbedJob)

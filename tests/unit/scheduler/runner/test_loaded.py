@@ -39,6 +39,9 @@ class FakeModel:
 
 class FakeContext:
     can_shift = True
+    stores = False
+    physical_batch = 50
+    pooling = 1
 
     def __init__(self, model: FakeModel, params: ContextParams, log: FakeLog) -> None:
         self.params = params
@@ -152,3 +155,15 @@ def test_what_the_daemon_is_told() -> None:
         layers_offloaded=1,
         layers_total=2,
     )
+
+
+@pytest.mark.parametrize(("pooling", "head", "ranks"), [(4, True, True), (4, False, False), (1, True, False)])
+def test_a_model_ranks_if_its_file_asks_for_it_and_can(
+    monkeypatch: pytest.MonkeyPatch, pooling: int, head: bool, ranks: bool
+) -> None:
+    def has_head(weights: list[str]) -> bool:
+        return head
+
+    monkeypatch.setattr(FakeContext, "pooling", pooling)
+    monkeypatch.setattr(loaded, "has_head", has_head)
+    assert load(embedding=True).describe().ranks is ranks

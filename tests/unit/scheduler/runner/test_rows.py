@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler import frames
+from scheduler.runner.cache.slots import Slot
 from scheduler.runner.limits import Fit
 from scheduler.runner.rows import divide, write
 from scheduler.runner.sequence import Chain, Running
-from scheduler.runner.slots import Slot
-from scheduler.runner.text import TextAssembler
+from scheduler.runner.text.assembler import TextAssembler
 from tests.unit.scheduler.runner.fake_engine import FakeMedia
 
 

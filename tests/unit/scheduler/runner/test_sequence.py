@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from scheduler import frames
+from scheduler.runner.cache.slots import Slot
 from scheduler.runner.limits import Fit
 from scheduler.runner.sequence import Matcher, Running
-from scheduler.runner.slots import Slot
-from scheduler.runner.text import TextAssembler
+from scheduler.runner.text.assembler import TextAssembler
 
 
 class NoChain:

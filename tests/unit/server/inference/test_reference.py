@@ -82,7 +82,8 @@ def test_a_pooling_type_makes_an_embedding_model(store: Store) -> None:
 
 
 def test_a_draft_model_is_handed_on_with_its_size(store: Store) -> None:
-    sizes: dict[str, Any] = {"block_count": 3, "embedding_length": 64, "attention__head_count": 4, "attention__head_count_kv": 2}
+    heads = {"attention__head_count": 4, "attention__head_count_kv": 2}
+    sizes: dict[str, Any] = {"block_count": 3, "embedding_length": 64, **heads}
     draft = tinygguf.model(**sizes)
     digest = str(store.blobs.put(draft))
     found = reference(store, tinygguf.model(), draft_files={"draft.gguf": digest})

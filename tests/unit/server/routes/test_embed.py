@@ -111,9 +111,9 @@ async def test_options_are_checked_before_anything_is_loaded(
 @pytest.mark.parametrize(
     ("error", "newer", "older"),
     [
-        (RunnerFailed(" too long\n", 400), (400, " too long\n"), (500, "too long")),
+        (RunnerFailed(" too long\n", 400), (400, "too long"), (500, "too long")),
         (RunnerFailed("Compute error.", 500), (500, "Compute error."), (500, "Compute error.")),
-        (RunnerDied("x"), (500, str(RunnerDied("x"))), (500, str(RunnerDied("x")))),
+        (RunnerDied("x"), (400, str(RunnerDied("x"))), (500, str(RunnerDied("x")))),
     ],
 )
 async def test_failures_of_the_engine(

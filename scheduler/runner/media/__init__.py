@@ -1,0 +1,1 @@
+"""Pictures and sounds among the tokens of a prompt."""

@@ -1,0 +1,1 @@
+"""From the bytes of tokens to text that may be sent."""
