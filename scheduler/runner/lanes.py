@@ -75,11 +75,11 @@ class Lanes:
         threads: int = 1,
         buffers: Sequence[frames.Buffer] = (),
     ) -> None:
-        self.sharing = sharing
         self.longest: int = main.wide.physical_batch
         """The longest text."""
         self.rows: int = min((lane.wide.physical_batch for lane in others), default=self.longest)
         """The longest text that every lane takes."""
+        self.sharing = sharing._replace(rows=min(sharing.rows, self.rows))
         self.buffers = buffers
         """Memory of what was made beside the first context."""
         self._main = main

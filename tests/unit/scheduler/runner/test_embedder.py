@@ -252,6 +252,12 @@ class TestLanes:
         assert bench.decodes == [5, 5]
         assert bench.vectors(1)[2] == [2, 198]
 
+    def test_what_shares_a_decode_fits_every_lane(self) -> None:
+        bench = Packed(further=[8])
+        bench.submit(1, *(["aaa"] * 20))
+        bench.run()
+        assert max(bench.decodes) == 6
+
     def test_only_the_first_takes_texts_that_are_too_long_for_the_others(self) -> None:
         bench = Packed(batch=32, further=[8])
         bench.submit(1, "a", "b" * 20)
