@@ -6,12 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.scheduler.runner.constrain.test_schemas import validate
 
 from scheduler import frames
 from tests.integration.daemon import Daemon
 from tests.integration.runner import Runner, load
 from tests.unit.scheduler.runner.constrain.schemas import CASES
+from tests.unit.scheduler.runner.constrain.test_schemas import validate
 
 QUESTION = (
     "<|im_start|>user\nZoe is 31 years old and lives in Toronto. Answer in JSON.<|im_end|>\n<|im_start|>assistant\n"

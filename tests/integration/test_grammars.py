@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.unit.scheduler.runner.constrain.test_outline import JSON
-from tests.unit.scheduler.runner.constrain.test_schemas import validate
 
 from scheduler.frames import Constraint
 from scheduler.runner.constrain.constraints import ConstraintError, Constraints
 from scheduler.runner.engine import EngineLog, Model, ModelParams, Vocabulary
 from tests.integration.daemon import MODELS
 from tests.unit.scheduler.runner.constrain.schemas import CASES
+from tests.unit.scheduler.runner.constrain.test_outline import JSON
+from tests.unit.scheduler.runner.constrain.test_schemas import validate
 
 CLOSERS = frozenset([b'"', b"}", b"]", b'"}', b'"]', b"}}", b"]}", b'"]}'])
 WORDS = 0.8
