@@ -96,7 +96,8 @@ class Penalties:
 
     def __call__(self, values: Values) -> Values:
         exact = values.astype(np.float64)
-        exact *= np.where(exact > 0, 1 / self._repeat, self._repeat)
-        exact -= self._counts[: len(self._places)] * self._frequency + self._presence
+        with np.errstate(over="ignore", invalid="ignore"):  # what leaves the range is brought back below
+            exact *= np.where(exact > 0, 1 / self._repeat, self._repeat)
+            exact -= self._counts[: len(self._places)] * self._frequency + self._presence
         # A third of the time that np.clip takes.
         return np.maximum(np.minimum(exact, _LARGEST), -_LARGEST).astype(np.float32)
