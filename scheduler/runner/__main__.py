@@ -16,8 +16,8 @@ from scheduler.runner import loading
 from scheduler.runner.batch import Batcher, EngineFailure
 from scheduler.runner.cache.archive import Archive
 from scheduler.runner.cache.slots import Slots
-from scheduler.runner.embed import EmbedJob
-from scheduler.runner.embedder import ChatModelEmbedder, Embedder, PackedEmbedder
+from scheduler.runner.embedding.embed import EmbedJob
+from scheduler.runner.embedding.embedder import ChatModelEmbedder, Embedder, PackedEmbedder
 from scheduler.runner.intake import Intake, Work
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.outbox import Outbox, Pipe

@@ -10,7 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 from scheduler import frames
 from scheduler.runner.answers import Answers, Broken, Words
 from scheduler.runner.beside import Beside
-from scheduler.runner.cache.growth import Growth
+from scheduler.runner.cache.growth import GrowingContext, Growth
 from scheduler.runner.cache.memory import MemoryKind, SequenceMemory
 from scheduler.runner.cache.prefix import common_prefix
 from scheduler.runner.cache.slots import Claim, Slots
 from scheduler.runner.limits import shift_range, token_budget
 from scheduler.runner.outbox import Outbox
-from scheduler.runner.rows import Share, divide, write
+from scheduler.runner.rows import Batch, Share, divide, write
 from scheduler.runner.sequence import FinishReason, Job, Proposal, Running, Speculator
 from scheduler.runner.text.assembler import TextAssembler
 
@@ -40,18 +40,11 @@ begin the answer, is often not there any more in the next turn."""
 _NO_MEMORY: Final = "failed to allocate memory for a longer context"
 
 
-class EngineContext(SequenceMemory, Protocol):
+class EngineContext(SequenceMemory, Batch, GrowingContext, Protocol):
     """What the loop needs of `engine.Context`."""
-
-    tokens: NDArray[np.int32]
-    positions: NDArray[np.int32]
-    sequences: NDArray[np.int32]
-    outputs: NDArray[np.int8]
 
     @property
     def batch_size(self) -> int: ...
-    @property
-    def capacity(self) -> int: ...
     @property
     def can_shift(self) -> bool:
         """Whether a full sequence may forget its older half and go on."""
@@ -66,8 +59,6 @@ class EngineContext(SequenceMemory, Protocol):
     def logits(self, row: int, /) -> NDArray[np.float32]: ...
     def logit(self, row: int, token: int, /) -> float: ...
     def shift(self, sequence: int, start: int, end: int, delta: int, /) -> None: ...
-    def larger(self, cells: int, /) -> Any: ...
-    def move_to(self, larger: Any, /) -> bool: ...
 
 
 class Engine(Words, Protocol):

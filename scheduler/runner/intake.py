@@ -13,9 +13,9 @@ from typing import Final, TypeAlias
 import msgspec
 
 from scheduler import frames
-from scheduler.runner import embed, rank
 from scheduler.runner.constrain.constraints import ConstraintError
-from scheduler.runner.embed import EmbedError, EmbedJob
+from scheduler.runner.embedding import embed, rank
+from scheduler.runner.embedding.embed import EmbedError, EmbedJob
 from scheduler.runner.limits import Fit, PromptTooLong, fit_prompt
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.media.picture import MediaError

@@ -8,12 +8,12 @@ import msgspec
 
 from scheduler import frames
 from scheduler.runner.constrain.constraints import Constraints, Matcher
+from scheduler.runner.embedding.lanes import lanes_for
+from scheduler.runner.embedding.rank import has_head
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelLoadError, ModelParams
 from scheduler.runner.engine.context import KV_TYPES, POOLING_RANK
 from scheduler.runner.engine.projector import Projector, ProjectorParams
-from scheduler.runner.lanes import lanes_for
 from scheduler.runner.media.reader import MediaReader
-from scheduler.runner.rank import has_head
 from scheduler.runner.sampling.chain import Chain, build_chain
 from scheduler.runner.speculate import speculation_for
 

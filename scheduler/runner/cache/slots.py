@@ -142,11 +142,6 @@ class Slots:
         self._cut(slot, 0)
         self._tree.remove(slot)
 
-    def cut_back(self, slot: Slot, length: int) -> bool:
-        """Forget all but the first `length` tokens of a busy slot; False, and nothing is changed, when that is
-        impossible."""
-        return self._reach(slot, length) == length and self._cut(slot, length) == length
-
     # -- checkpoints and shifts
 
     def checkpoint(self, slot: Slot) -> None:

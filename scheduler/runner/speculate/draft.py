@@ -9,13 +9,15 @@ import logging
 import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.runner.cache.growth import GrowingContext
 from scheduler.runner.cache.prefix import common_prefix
 from scheduler.runner.engine import ModelLoadError
+from scheduler.runner.rows import Batch
 from scheduler.runner.sequence import Proposal
 from scheduler.runner.speculate.guess import NOTHING, Guess
 from scheduler.runner.speculate.odds import Averages, Odds
@@ -34,20 +36,11 @@ _CLOSE: Final = 16
 """New tokens of a sequence, up to which evaluating them counts as part of guessing."""
 
 
-class DraftContext(Protocol):
+class DraftContext(Batch, GrowingContext, Protocol):
     """What is needed of `engine.Context`."""
-
-    tokens: NDArray[np.int32]
-    positions: NDArray[np.int32]
-    sequences: NDArray[np.int32]
-    outputs: NDArray[np.int8]
 
     @property
     def batch_size(self) -> int: ...
-    @property
-    def capacity(self) -> int: ...
-    def larger(self, cells: int, /) -> Any: ...
-    def move_to(self, larger: Any, /) -> bool: ...
     def decode(self, count: int, /) -> int: ...
     def logits(self, row: int, /) -> NDArray[np.float32]: ...
     def remove(self, sequence: int, start: int, end: int = -1, /) -> bool: ...

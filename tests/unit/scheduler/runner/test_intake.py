@@ -10,7 +10,7 @@ import pytest
 
 from scheduler import frames
 from scheduler.runner.constrain.constraints import ConstraintError, Matcher
-from scheduler.runner.embed import EmbedJob
+from scheduler.runner.embedding.embed import EmbedJob
 from scheduler.runner.intake import Intake
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.sequence import Job

@@ -15,10 +15,10 @@ import numpy as np
 from scheduler import frames
 from scheduler.runner.cache.memory import State
 from scheduler.runner.cache.slots import Slot, Slots
-from scheduler.runner.embed import EmbedJob, Vector
+from scheduler.runner.embedding.embed import EmbedJob, Vector
+from scheduler.runner.embedding.lanes import Lane, Lanes
 from scheduler.runner.engine import Context
 from scheduler.runner.engine.context import POOLING_NONE
-from scheduler.runner.lanes import Lane, Lanes
 
 COMPUTE_ERROR: Final = "Compute error."
 NO_MEMORY: Final = "failed to allocate memory for an input of this length"

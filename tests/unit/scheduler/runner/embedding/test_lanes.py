@@ -8,9 +8,9 @@ from typing import Any, cast
 import pytest
 
 from scheduler import frames
-from scheduler.runner import lanes
+from scheduler.runner.embedding import lanes
+from scheduler.runner.embedding.lanes import MOST_LANES, Lane, Lanes, Sharing, lanes_for
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelLoadError
-from scheduler.runner.lanes import MOST_LANES, Lane, Lanes, Sharing, lanes_for
 
 PARAMS = ContextParams(cells=2048, sequences=32, batch=2048, threads=4, embedding=True)
 

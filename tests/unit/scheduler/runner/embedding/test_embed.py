@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from scheduler import frames
-from scheduler.runner import embed
-from scheduler.runner.embed import EmbedError, EmbedJob, encode_rows, finish, prepare
+from scheduler.runner.embedding import embed
+from scheduler.runner.embedding.embed import EmbedError, EmbedJob, encode_rows, finish, prepare
 from tests.unit.scheduler.runner.letters import BOS, EOS, letters
 
 VOCABULARY = letters()

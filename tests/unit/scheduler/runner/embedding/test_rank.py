@@ -9,11 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler import frames
-from scheduler.runner.embed import EmbedError
-from scheduler.runner.rank import has_head, prepare
+from scheduler.runner.embedding.embed import EmbedError
+from scheduler.runner.embedding.rank import has_head, prepare
 from tests.unit.scheduler.runner.letters import BOS, EOS, letters
 
-MODELS = Path(__file__).parents[3] / "models"
+MODELS = Path(__file__).parents[4] / "models"
 VOCABULARY = letters()
 
 

@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from scheduler import frames
 from scheduler.runner.cache.memory import MemoryKind, State
 from scheduler.runner.cache.slots import Slots
-from scheduler.runner.embed import EmbedJob, prepare
-from scheduler.runner.embedder import ChatModelEmbedder, PackedEmbedder
+from scheduler.runner.embedding.embed import EmbedJob, prepare
+from scheduler.runner.embedding.embedder import ChatModelEmbedder, PackedEmbedder
+from scheduler.runner.embedding.lanes import Lane, Lanes, Sharing
 from scheduler.runner.engine import Context
-from scheduler.runner.lanes import Lane, Lanes, Sharing
 from tests.unit.scheduler.runner.letters import letters
 
 VOCABULARY = letters(add_bos=False, add_eos=False)

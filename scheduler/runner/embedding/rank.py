@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from scheduler import frames
-from scheduler.runner.embed import NO_ROOM, TOO_LONG, EmbedError, EmbedJob, Vector, finish
+from scheduler.runner.embedding.embed import NO_ROOM, TOO_LONG, EmbedError, EmbedJob, Vector, finish
 from scheduler.runner.engine import Vocabulary
 
 NO_HEAD: Final = "this model has no ranking head: it cannot score documents"
