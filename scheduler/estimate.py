@@ -50,31 +50,39 @@ class Estimate:
 
 
 def estimate(
-    facts: ModelFacts, *, num_ctx: int, parallel: int, num_batch: int, kv_type: str, flash_attention: bool | None
+    facts: ModelFacts,
+    *,
+    num_ctx: int,
+    parallel: int,
+    num_batch: int,
+    kv_type: str,
+    flash_attention: bool | None,
+    host: bool = False,
 ) -> Estimate:
-    """Memory of the model with `parallel` sequences of `num_ctx` tokens each."""
+    """Memory of the model with `parallel` sequences of `num_ctx` tokens each; `host`: the processor alone computes."""
+    rows = physical_batch(num_batch, num_ctx, facts.head_count, flash_attention, host=host)
     blocks = facts.block_count
-    per_block = [_kv_bytes(facts, i, num_ctx, parallel, num_batch, kv_type) for i in range(blocks)]
+    per_block = [_kv_bytes(facts, i, num_ctx, parallel, rows, kv_type) for i in range(blocks)]
     share = facts.weights_bytes // (blocks + 1)
     layers = (*(share + kv for kv in per_block), facts.weights_bytes - share * blocks) if blocks else ()
     return Estimate(
         layers=layers,
         weights=facts.weights_bytes,
         kv=sum(per_block),
-        graph=_graph_bytes(facts, num_ctx, num_batch, flash_attention),
+        graph=_graph_bytes(facts, num_ctx, rows, flash_attention),
         projector=facts.projector_bytes,
         draft=_draft_bytes(facts, num_ctx, parallel, num_batch, kv_type),
     )
 
 
-def _kv_bytes(facts: ModelFacts, block: int, num_ctx: int, parallel: int, num_batch: int, kv_type: str) -> int:
+def _kv_bytes(facts: ModelFacts, block: int, num_ctx: int, parallel: int, rows: int, kv_type: str) -> int:
     heads = facts.head_count_kv or facts.head_count or 1
     head = facts.embedding_length // facts.head_count if facts.head_count else 0
     elements = (facts.key_length or head) + (facts.value_length or head)
     cells = math.ceil(num_ctx / _CELLS) * _CELLS * parallel
     window = _window(facts, block)
     if window:
-        cells = min(cells, parallel * window + num_batch)
+        cells = min(cells, parallel * window + rows)
     return math.ceil(cells * elements * heads * _KV_BITS.get(kv_type, 16.0) / 8)
 
 
@@ -98,9 +106,9 @@ def _window(facts: ModelFacts, block: int) -> int:
     return 0
 
 
-def _graph_bytes(facts: ModelFacts, num_ctx: int, num_batch: int, flash_attention: bool | None) -> int:
-    """Activations of a batch: the wider of attention and output. Without flash attention each head has its scores."""
-    batch, width = num_batch, facts.embedding_length
+def _graph_bytes(facts: ModelFacts, num_ctx: int, rows: int, flash_attention: bool | None) -> int:
+    """Activations of `rows` tokens: the wider of attention and output. Without flash attention each head has its
+    scores."""
+    width = facts.embedding_length
     scores = num_ctx * (1 + facts.head_count) if flash_attention is False else num_ctx
-    batch = physical_batch(batch, num_ctx, facts.head_count, flash_attention)
-    return max(4 * batch * (1 + 4 * width + scores), 4 * batch * (width + facts.vocab_size))
+    return max(4 * rows * (1 + 4 * width + scores), 4 * rows * (width + facts.vocab_size))

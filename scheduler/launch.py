@@ -75,14 +75,19 @@ def flash_attention(
 
 _SCORES: Final = 512 * MIB
 _LEAST_ROWS: Final = 64
+_HOST_ROWS: Final = 128
 
 
-def physical_batch(num_batch: int, num_ctx: int, heads: int, flash: bool | None) -> int:
-    """Tokens of one decode that are computed together. Without flash attention each has a score for every token of the
-    context and every head: they get half a gigabyte, as a smaller batch is hardly slower on the processor."""
+def physical_batch(num_batch: int, num_ctx: int, heads: int, flash: bool | None, *, host: bool) -> int:
+    """Tokens that are computed together.
+
+    The processor (`host`) gains nothing from more than a hundred, and everybody else waits for all of them. Without
+    flash attention each has a score for every token of the context and every head: they get half a gigabyte.
+    """
+    rows = min(num_batch, _HOST_ROWS) if host else num_batch
     if flash is not False or num_ctx <= 0 or heads <= 0:
-        return num_batch
-    return min(num_batch, max(_SCORES // (4 * num_ctx * heads), _LEAST_ROWS))
+        return rows
+    return min(rows, max(_SCORES // (4 * num_ctx * heads), _LEAST_ROWS))
 
 
 def _has_flash(gpu: Device) -> bool:

@@ -174,6 +174,7 @@ def _place_with(wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> P
         num_batch=min(spec.num_batch or 512, cells),
         kv_type=kv_type,
         flash_attention=flash,
+        host=not gpus,
     )
     system_free = snapshot.host.free
     choice = choose_gpus(gpus, sizes.total, main_gpu=spec.main_gpu, spread=limits.spread, system_free=system_free)

@@ -146,7 +146,11 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot, limits:
         parallel=placement.parallel,
         num_batch=placement.num_batch,
         num_ubatch=launch.physical_batch(
-            placement.num_batch, placement.num_ctx, model.facts.head_count, placement.flash_attention
+            placement.num_batch,
+            placement.num_ctx,
+            model.facts.head_count,
+            placement.flash_attention,
+            host=not placement.gpus,
         ),
         num_gpu=placement.num_gpu,
         main_gpu=placement.main_gpu,

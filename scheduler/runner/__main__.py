@@ -55,6 +55,8 @@ def _serve(model: LoadedModel, inbox: SimpleQueue[Work], pipe: Pipe) -> Never:
         embedder = ChatModelEmbedder(model.context, slots, outbox.send, has_room=batcher.has_room)
     while True:
         idle = not (batcher.busy or embedder.busy)
+        if idle:
+            slots.put_away_ahead(lambda: not inbox.empty())
         while idle or not inbox.empty():
             _dispatch(inbox.get(), batcher, embedder)
             idle = False

@@ -44,8 +44,6 @@ class EngineContext(SequenceMemory, Batch, GrowingContext, Protocol):
     """What the loop needs of `engine.Context`."""
 
     @property
-    def batch_size(self) -> int: ...
-    @property
     def can_shift(self) -> bool:
         """Whether a full sequence may forget its older half and go on."""
         ...
@@ -66,6 +64,20 @@ class Engine(Words, Protocol):
 
     @property
     def context(self) -> EngineContext: ...
+    @property
+    def pass_rows(self) -> int:
+        """Most rows of one decode."""
+        ...
+
+    @property
+    def enough_rows(self) -> int:
+        """How many of them the device computes as quickly, each, as any greater number."""
+        ...
+
+    @property
+    def spare_core(self) -> bool:
+        """Whether a decode leaves a core free: two threads on one make it wait for both."""
+        ...
 
 
 class EngineFailure(RuntimeError):
@@ -290,12 +302,12 @@ class Batcher:
 
     def _decode(self) -> list[Share]:
         """Run one batch; the sequences that now have logits, with their rows."""
-        budget = self._context.batch_size
-        while shares := divide(self._running, budget):
+        budget = self._engine.pass_rows
+        while shares := divide(self._running, budget, self._engine.enough_rows):
             due = write(self._context, shares)
             count = sum(take for _, take in shares)
             bound = [running.matcher for running, _ in due if running.matcher is not None and running.matcher.active]
-            if bound:
+            if bound and self._engine.spare_core:
                 self._beside.begin(bound)
             began = self._clock()
             result = self._context.decode(count)
@@ -341,7 +353,7 @@ class Batcher:
                 return count // 2
             longest = max(self._running, key=lambda running: len(running.slot.tokens))
             self._fail(longest, "Context size has been exceeded.")
-            return self._context.batch_size
+            return self._engine.pass_rows
         if result == _INVALID_BATCH:
             self._fail_all("Invalid input batch.")
             return budget

@@ -2,7 +2,9 @@
 
 Sequences that generate come first with one row each (and one for each token proposed to follow): a prompt, however
 long, delays them by no more than a batch. What is left of the batch goes to the prompts that need least, as that brings
-most of them to their first token soonest; the oldest prompt gets its share whatever comes after it.
+most of them to their first token soonest; the oldest prompt gets its share whatever comes after it. Once a batch holds
+as many rows as the device computes well together, only whole prompts are added: a piece of one would make the others
+wait and bring nobody nearer to its end.
 """
 
 from collections.abc import Sequence
@@ -29,8 +31,11 @@ Share = tuple[Running, int]
 """A sequence and the number of its rows in the batch; or, of those that give logits, the first such row."""
 
 
-def divide(running: Sequence[Running], budget: int) -> list[Share]:
-    """Shares in the order of `running`, at most `budget` rows together; sequences without a row are left out."""
+def divide(running: Sequence[Running], budget: int, enough: int) -> list[Share]:
+    """Shares in the order of `running`, at most `budget` rows together; sequences without a row are left out.
+
+    More than `enough` rows of prompts are no quicker, each, than so many.
+    """
     generating = 0
     prompts: list[Running] = []
     for one in running:
@@ -43,7 +48,7 @@ def divide(running: Sequence[Running], budget: int) -> list[Share]:
     if generating >= budget:
         _withdraw_drafts(running)
         generating = sum(one.token >= 0 for one in running)
-    takes = _prompt_rows(prompts, max(budget - generating, 1))
+    takes = _prompt_rows(prompts, max(budget - generating, 1), enough)
     shares: list[Share] = []
     for one in running:
         take = min(1 + len(one.draft) if one.token >= 0 else takes.get(one.id, 0), budget)
@@ -53,7 +58,7 @@ def divide(running: Sequence[Running], budget: int) -> list[Share]:
     return shares
 
 
-def _prompt_rows(prompts: Sequence[Running], spare: int) -> dict[int, int]:
+def _prompt_rows(prompts: Sequence[Running], spare: int, enough: int) -> dict[int, int]:
     """Rows of each prompt, by the request's id: a part for the oldest, the rest to the shortest first."""
     takes: dict[int, int] = {}
     if not prompts:
@@ -61,11 +66,15 @@ def _prompt_rows(prompts: Sequence[Running], spare: int) -> dict[int, int]:
     oldest = min(prompts, key=_age)
     takes[oldest.id] = min(oldest.stretch, max(spare // _PART_OF_OLDEST, 1))
     spare -= takes[oldest.id]
+    taken = takes[oldest.id]
     for one in sorted(prompts, key=_need):
         had = takes.get(one.id, 0)
         more = min(one.stretch - had, spare)
+        if taken >= enough and had + more < one.stretch:
+            break
         takes[one.id] = had + more
         spare -= more
+        taken += more
     return takes
 
 

@@ -37,6 +37,11 @@ class Matcher(Protocol):
         """Work out what the next token may be; may run on another thread. Does nothing a second time."""
         ...
 
+    @property
+    def ready(self) -> bool:
+        """Whether asking for the mask costs nothing any more."""
+        ...
+
     def admits(self, token: int, /) -> bool: ...
 
     def mask(self) -> NDArray[np.int32]:

@@ -33,7 +33,8 @@ def read(path: Path) -> Lock:
     for entry in _entries(text):
         match = _PIN.match(entry)
         if match is None:
-            raise BadLock(path, f"not a pinned requirement: {entry.splitlines()[0]}")
+            first, _, _ = entry.partition("\n")
+            raise BadLock(path, f"not a pinned requirement: {first}")
         if match["name"].lower().replace("_", "-") == COMPILED:
             compiled, version = entry, match["version"]
         else:

@@ -50,6 +50,11 @@ class Archive:
         self.size = 0
         """Bytes in use."""
 
+    @property
+    def room(self) -> int:
+        """Bytes that are free."""
+        return self.budget - self.size
+
     def __len__(self) -> int:
         return len(self._kept)
 

@@ -5,11 +5,13 @@
                           │                  └─ […]     kept in host memory
                           └─ [question C …]             slot 2
 
-An edge carries a run of tokens, a node the holders whose sequences end there. One walk along a prompt finds what every
-holder shares with it, whatever their number and length.
+An edge carries a run of tokens, a node the holders whose sequences end there. One walk along a prompt finds who shares
+most with it, whatever their number and length.
 """
 
+import sys
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Generic, TypeVar
 
 HolderT = TypeVar("HolderT")
@@ -31,6 +33,13 @@ class _Node(Generic[HolderT]):
             node = waiting.pop()
             yield from node.holders
             waiting.extend(node.children.values())
+
+    def apart_from(self, child: "_Node[HolderT] | None") -> Iterator[HolderT]:
+        """Holders here and further down, except beneath `child`."""
+        yield from self.holders
+        for other in self.children.values():
+            if other is not child:
+                yield from other.beneath()
 
 
 class PrefixTree(Generic[HolderT]):
@@ -76,25 +85,42 @@ class PrefixTree(Generic[HolderT]):
         if node.parent is not None and not node.holders and len(node.children) == 1:
             _join(node)
 
-    def shared(self, tokens: Sequence[int]) -> dict[HolderT, int]:
-        """How many leading tokens each holder has in common with `tokens`; those with none are left out."""
+    def shared(self, tokens: Sequence[int], most: int = sys.maxsize) -> dict[HolderT, int]:
+        """How many leading tokens holders have in common with `tokens`: of the `most` that have the most, in falling
+        order; those with none are left out."""
         found: dict[HolderT, int] = {}
-        node, depth = self._root, 0
-        while True:
+        for depth, holders in reversed(self._partings(tokens)):
+            found.update(dict.fromkeys(islice(holders, most - len(found)), depth))
+        return found
+
+    def within(self, tokens: Sequence[int]) -> list[HolderT]:
+        """Holders whose whole sequence `tokens` begin with."""
+        return [holder for node, depth in self._path(tokens) if depth for holder in node.holders]
+
+    def _partings(self, tokens: Sequence[int]) -> list[tuple[int, Iterator[HolderT]]]:
+        """Where sequences part from `tokens`, or end, in ascending order: the depth, and whose."""
+        found: list[tuple[int, Iterator[HolderT]]] = []
+        for node, depth in self._path(tokens):
             following = node.children.get(tokens[depth]) if depth < len(tokens) else None
             if depth:
-                found.update(dict.fromkeys(node.holders, depth))
-                for child in node.children.values():
-                    if child is not following:
-                        found.update(dict.fromkeys(child.beneath(), depth))
-            if following is None:
-                return found
-            common = common_prefix(following.label, tokens, depth)
-            depth += common
-            if common < len(following.label):
-                found.update(dict.fromkeys(following.beneath(), depth))
-                return found
-            node = following
+                found.append((depth, node.apart_from(following)))
+            common = common_prefix(following.label, tokens, depth) if following is not None else 0
+            if following is not None and common < len(following.label):
+                found.append((depth + common, following.beneath()))
+        return found
+
+    def _path(self, tokens: Sequence[int]) -> Iterator[tuple[_Node[HolderT], int]]:
+        """The nodes that `tokens` lead through, from the root, with their depth."""
+        node: _Node[HolderT] | None = self._root
+        depth = 0
+        while node is not None:
+            yield node, depth
+            node = node.children.get(tokens[depth]) if depth < len(tokens) else None
+            if node is not None:
+                common = common_prefix(node.label, tokens, depth)
+                depth += common
+                if common < len(node.label):
+                    return
 
 
 def _split(node: _Node[HolderT], at: int) -> _Node[HolderT]:

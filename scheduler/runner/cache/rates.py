@@ -16,6 +16,8 @@ _LEAST_TOKENS: Final = 32
 """Smaller steps say more about what every step costs than about its tokens."""
 _REMEMBERED: Final = 5
 """Measurements; their median stands, so that one that was interrupted does not count."""
+_GUESS: Final = 1.0
+"""Nanoseconds a byte."""
 _PATIENCE: Final = 0.95
 """What a price is multiplied with each time it was found too high: it may have been measured in a bad moment."""
 
@@ -47,12 +49,16 @@ class Rates:
             self._bytes.append((self._clock() - began) / size)
             self.byte_time = statistics.median(self._bytes)
 
+    def copy_time(self, size: int) -> float:
+        """Nanoseconds that copying so many bytes takes one way; a slow guess as long as nothing is known."""
+        return size * (self.byte_time or _GUESS)
+
     def copy_pays(self, size: int, tokens: int, *, times: int) -> bool:
         """Whether copying `size` bytes `times` over is quicker than evaluating `tokens`. As long as either is unknown
         it is tried, and from time to time again."""
         if not self.token_time or not self.byte_time:
             return True
-        if size * self.byte_time * times < tokens * self.token_time:
+        if self.copy_time(size) * times < tokens * self.token_time:
             return True
         self.byte_time *= _PATIENCE
         return False

@@ -13,7 +13,7 @@ a fork copies; docs/adr/0002-kv-per-sequence.md has the figures.
 """
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TypeAlias
 
 from scheduler.runner.cache.archive import Archive, Checkpoint, Kept, Span
@@ -26,6 +26,10 @@ _WORTH_KEEPING: Final = 32
 _DOUBT: Final = 4
 """How many times cheaper keeping must be than computing again: most of what is kept is never asked for."""
 _ROUND_TRIP: Final = 2
+_INTERRUPTION: Final = 20_000_000
+"""Nanoseconds that a new request may have to wait for something that was begun because there was nothing to do."""
+_CANDIDATES: Final = 64
+"""Holders that are looked at: there may be thousands, and those that share most come first."""
 _CHECKPOINTS: Final = 8
 """Most of one sequence."""
 
@@ -33,7 +37,7 @@ _CHECKPOINTS: Final = 8
 class Slot:
     """One of the engine's sequences and what is stored under it."""
 
-    __slots__ = ("_spans", "busy", "checkpoints", "id", "skipped", "sound", "tokens", "used")
+    __slots__ = ("_spans", "ahead", "busy", "checkpoints", "id", "skipped", "sound", "tokens", "used")
 
     def __init__(self, id: int) -> None:
         self.id = id
@@ -49,6 +53,8 @@ class Slot:
         self.busy = False
         self.used = 0
         """Turn of its last claim; 0: never."""
+        self.ahead = 0
+        """Tokens it had when copying it ahead was considered last."""
 
     @property
     def spans(self) -> Sequence[Span]:
@@ -107,7 +113,7 @@ class Slots:
         if not idle:
             return None
         limit = len(prompt) - 1
-        shared = self._tree.shared(prompt)
+        shared = self._tree.shared(prompt, _CANDIDATES)
         reach = {holder: self._reach(holder, min(length, limit)) for holder, length in shared.items()}
         slot = self._place(reach, idle)
         self._occupy(slot)
@@ -126,7 +132,7 @@ class Slots:
 
     def _occupy(self, slot: Slot) -> None:
         self._turn += 1
-        slot.busy, slot.used = True, self._turn
+        slot.busy, slot.used, slot.ahead = True, self._turn, 0
 
     def publish(self, slot: Slot) -> None:
         """Let other prompts find what the slot has stored by now."""
@@ -141,6 +147,21 @@ class Slots:
         """Forget all that the slot has stored."""
         self._cut(slot, 0)
         self._tree.remove(slot)
+
+    def put_away_ahead(self, wanted: Callable[[], bool]) -> None:
+        """Do now, while nobody waits, what new prompts would have to do first: copy what they will overwrite.
+
+        Ends early when `wanted` says that there is something better to do; takes room that is free, nobody else's.
+        """
+        for slot in sorted((slot for slot in self.idle() if slot.tokens), key=_last_use):
+            if wanted():
+                return
+            if slot.ahead == len(slot.tokens):
+                continue
+            slot.ahead = len(slot.tokens)
+            size = self._memory.state_size(slot.id)
+            if size <= self._archive.room and self.rates.copy_time(size) <= _INTERRUPTION:
+                self._put_away(slot)
 
     # -- checkpoints and shifts
 
@@ -235,8 +256,9 @@ class Slots:
     def _only_there(self, slot: Slot) -> int:
         """How many of the slot's tokens nobody else could give back."""
         tokens = slot.tokens[: slot.sound]
-        others = ((holder, length) for holder, length in self._tree.shared(tokens).items() if holder is not slot)
-        return len(tokens) - max((self._reach(holder, length) for holder, length in others), default=0)
+        shared = self._tree.shared(tokens, _CANDIDATES)
+        shared.pop(slot, None)
+        return len(tokens) - max((self._reach(holder, length) for holder, length in shared.items()), default=0)
 
     def _copy(self, source: Holder, target: Slot, gain: int, length: int) -> bool:
         """Make `target` a copy of the first `length` tokens of `source` if that is quicker than computing `gain`
@@ -285,8 +307,9 @@ class Slots:
         kept = self._saved(slot)
         if kept is None:
             return
-        for holder, shared in self._tree.shared(kept.tokens).items():
-            if isinstance(holder, Kept) and shared == len(holder.tokens) == self._reach(kept, shared):
+        for holder in self._tree.within(kept.tokens[: kept.sound]):
+            length = len(holder.tokens)
+            if isinstance(holder, Kept) and holder.sound >= length == self._reach(kept, length):
                 self._archive.discard(holder)  # the new one continues it
                 self._tree.remove(holder)
         self._tree.insert(kept, kept.tokens[: kept.sound])
@@ -306,4 +329,8 @@ class Slots:
 
 def _oldest(idle: Sequence[Slot]) -> Slot:
     """The slot to overwrite: an empty one, else the one not used for longest."""
-    return min(idle, key=lambda slot: (slot.used if slot.tokens else 0, slot.id))
+    return min(idle, key=_last_use)
+
+
+def _last_use(slot: Slot) -> tuple[int, int]:
+    return slot.used if slot.tokens else 0, slot.id

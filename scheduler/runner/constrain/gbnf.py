@@ -34,6 +34,11 @@ class GbnfMatcher:
         """It binds every token."""
         return True
 
+    @property
+    def ready(self) -> bool:
+        """Whether the mask is known."""
+        return self._mask is not None
+
     def clone(self) -> "GbnfMatcher":
         """Another one at the same position."""
         return GbnfMatcher(self._grammar.clone(), self._lexicon, self._speech)

@@ -50,6 +50,11 @@ class Guided:
         """It binds every token."""
         return True
 
+    @property
+    def ready(self) -> bool:
+        """Whether the mask is known."""
+        return self._ready
+
     def clone(self) -> "Guided":
         """Another one at the same position."""
         return Guided(self._matcher.deep_copy(), self._lexicon, self._mask if self._ready else None)

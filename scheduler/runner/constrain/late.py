@@ -19,6 +19,8 @@ class Follower(Protocol):
 
     @property
     def error(self) -> str: ...
+    @property
+    def ready(self) -> bool: ...
     def prepare(self) -> None: ...
     def admits(self, token: int, /) -> bool: ...
     def mask(self) -> NDArray[np.int32]: ...
@@ -86,6 +88,11 @@ class Late:
     def error(self) -> str:
         """What went wrong on the way."""
         return self._matcher.error
+
+    @property
+    def ready(self) -> bool:
+        """Whether the mask is known."""
+        return self._state is _State.BOUND and self._matcher.ready
 
     def prepare(self) -> None:
         """Work out what may come next."""

@@ -24,6 +24,8 @@ _COLDEST: Final = 1e-6
 """Temperatures below it take the best token: the differences would leave the range of a float32."""
 _MOST_CANDIDATES: Final = 256
 """Largest `top_k` that is left to llama.cpp's samplers."""
+_FEW_WORDS: Final = 64
+"""Words of a mask that are not zero."""
 _AIM: Final = 4
 _ROOM: Final = 6
 """Candidates for each of the `top_k`, and how many times that may be."""
@@ -78,8 +80,8 @@ class Chain:
     def sample_constrained(self, context: Rows, row: int, matcher: Matcher) -> int:
         """Choose what the matcher admits, and take note of it.
 
-        The first choice is free, and stands if it is admitted: the mask is needed for the others only. Where nothing is
-        admitted it stands too.
+        Unless the mask is there and admits few, the first choice is free, and stands if it is admitted: the mask is
+        needed for the others only. Where nothing is admitted a free choice stands too.
         """
         return self._sample(context.logits(row), matcher)
 
@@ -105,18 +107,24 @@ class Chain:
         if matcher is None:
             return self._choice(logits)
         free = None
-        if not self._choice.adapts:  # a choice made in vain would not be without effect
+        if not (self._choice.adapts or (matcher.ready and few(matcher.mask()))):
             free = self._choice(logits)
             if matcher.admits(free):
                 return free
-        admitted = bits_set(matcher.mask(), len(logits))
+        mask = matcher.mask()
+        admitted = bits_set(mask, len(logits))
         if not len(admitted):
             return self._choice(logits) if free is None else free
-        return int(admitted[self._choice(logits.take(admitted))])
+        return int(admitted[0 if len(admitted) == 1 else self._choice(logits.take(admitted))])
 
     def close(self) -> None:
         """Free what is held outside Python; nothing can be chosen afterwards."""
         self._choice.close()
+
+
+def few(mask: NDArray[np.int32]) -> bool:
+    """Whether it admits so few tokens that choosing among them is quicker than choosing among all and looking."""
+    return int(np.count_nonzero(mask)) <= _FEW_WORDS
 
 
 def bits_set(mask: NDArray[np.int32], size: int) -> Ids:

@@ -138,16 +138,20 @@ def test_visible_devices_of_each_library() -> None:
 
 
 @pytest.mark.parametrize(
-    ("batch", "context", "heads", "flash", "rows"),
+    ("batch", "context", "heads", "flash", "host", "rows"),
     [
-        (512, 4096, 32, False, 512),
-        (2048, 32768, 32, False, 128),
-        (512, 262144, 64, False, 64),
-        (2048, 32768, 32, None, 2048),
-        (512, 0, 0, False, 512),
+        (512, 4096, 32, False, False, 512),
+        (2048, 32768, 32, False, False, 128),
+        (512, 262144, 64, False, False, 64),
+        (2048, 32768, 32, None, False, 2048),
+        (512, 0, 0, False, False, 512),
+        (512, 4096, 32, False, True, 128),
+        (512, 4096, 32, True, True, 128),
+        (64, 4096, 32, False, True, 64),
+        (512, 262144, 64, False, True, 64),
     ],
 )
-def test_scores_without_flash_attention_are_bounded(
-    batch: int, context: int, heads: int, flash: bool | None, rows: int
+def test_few_tokens_are_computed_together_on_the_processor_and_without_flash_attention(
+    batch: int, context: int, heads: int, flash: bool | None, host: bool, rows: int
 ) -> None:
-    assert physical_batch(batch, context, heads, flash) == rows
+    assert physical_batch(batch, context, heads, flash, host=host) == rows

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tools.install.errors import BadLock
@@ -64,6 +64,7 @@ def test_a_missing_lock_is_named(tmp_path: Path) -> None:
 
 
 @given(st.text())
+@example("\\")
 def test_any_text_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, text: str) -> None:
     path = tmp_path_factory.getbasetemp() / "any.lock"
     path.write_bytes(text.encode(errors="replace"))

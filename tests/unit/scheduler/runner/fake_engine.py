@@ -53,6 +53,7 @@ class FakeContext:
         self.positions: NDArray[np.int32] = np.zeros(batch_size, np.int32)
         self.sequences: NDArray[np.int32] = np.zeros(batch_size, np.int32)
         self.outputs: NDArray[np.int8] = np.zeros(batch_size, np.int8)
+        self.saves = 0
         self.batch_size = batch_size
         self.can_shift = self.moves_in_place = can_shift
         self.kind = kind
@@ -137,6 +138,7 @@ class FakeContext:
         return len(self._pack(sequence, partial=partial))
 
     def save(self, sequence: int, *, partial: bool = False) -> State | None:
+        self.saves += 1
         return np.frombuffer(self._pack(sequence, partial=partial), np.uint8)
 
     def _pack(self, sequence: int, *, partial: bool) -> bytes:
@@ -188,6 +190,9 @@ class FakeEngine:
 
     def __init__(self, context: FakeContext, num_ctx: int) -> None:
         self.context = context
+        self.spare_core = True
+        self.pass_rows = context.batch_size
+        self.enough_rows = max(context.batch_size // 2, 1)
         self.num_ctx = num_ctx
         self.end_tokens = frozenset({END})
 

@@ -257,6 +257,7 @@ class Letter:
         self._next = 0
         self.prepared: list[int] = []
         self.error = ""
+        self.ready = False
 
     @property
     def active(self) -> bool:

@@ -39,7 +39,18 @@ class Trees(RuleBasedStateMachine):
     @rule(prompt=tokens)
     def ask(self, prompt: list[int]) -> None:
         counted = {holder: shared(sequence, prompt) for holder, sequence in self.held.items()}
-        assert self.tree.shared(prompt) == {holder: count for holder, count in counted.items() if count}
+        found = self.tree.shared(prompt)
+        assert found == {holder: count for holder, count in counted.items() if count}
+        assert list(found.values()) == sorted(found.values(), reverse=True)
+
+    @rule(prompt=tokens, most=st.integers(0, 4))
+    def ask_for_the_best(self, prompt: list[int], most: int) -> None:
+        assert list(self.tree.shared(prompt, most).items()) == list(self.tree.shared(prompt).items())[:most]
+
+    @rule(prompt=tokens)
+    def ask_for_beginnings(self, prompt: list[int]) -> None:
+        beginnings = {holder for holder, held in self.held.items() if held and held == prompt[: len(held)]}
+        assert set(self.tree.within(prompt)) == beginnings
 
     @invariant()
     def holds_what_was_put_in(self) -> None:

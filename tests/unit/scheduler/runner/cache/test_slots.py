@@ -180,6 +180,44 @@ def test_a_longer_copy_takes_the_place_of_a_shorter_one() -> None:
     assert len(bench.archive) == 2
 
 
+def never() -> bool:
+    return False
+
+
+def test_what_will_be_overwritten_is_copied_while_nobody_waits() -> None:
+    bench = Bench(2, archive=ROOM)
+    bench.run(A)
+    bench.run(B)
+    bench.slots.put_away_ahead(never)
+    assert len(bench.archive) == 2
+    bench.slots.put_away_ahead(never)
+    saved = bench.context.saves
+    assert bench.run([1, 2, 3]) == 0
+    assert (len(bench.archive), bench.context.saves) == (2, saved), "it was there already"
+    assert bench.run(A) == len(A) - 1
+
+
+def test_copying_ahead_ends_when_there_is_something_to_do() -> None:
+    bench = Bench(2, archive=ROOM)
+    bench.run(A)
+    bench.run([1, *B])
+    bench.slots.put_away_ahead(lambda: len(bench.archive) > 0)
+    assert len(bench.archive) == 1
+
+
+def test_copying_ahead_pushes_nothing_out_and_lets_nobody_wait_long() -> None:
+    full = Bench(1, archive=1)
+    full.run(A)
+    full.slots.put_away_ahead(never)
+    assert (len(full.archive), full.context.saves) == (0, 0)
+    slow = Rates(lambda: 0)
+    slow.byte_time = 1e9
+    bench = Bench(1, archive=ROOM, rates=slow)
+    bench.run(A)
+    bench.slots.put_away_ahead(never)
+    assert (len(bench.archive), bench.context.saves) == (0, 0)
+
+
 def test_what_a_shift_has_moved_is_not_offered_to_others() -> None:
     bench = Bench(1)
     slot, _ = bench.begin(A)

@@ -90,6 +90,7 @@ class Words:
         self.accepted = accepted
         self.fed: list[bytes] = []
         self.error = ""
+        self.ready = False
 
     def prepare(self) -> None: ...
 

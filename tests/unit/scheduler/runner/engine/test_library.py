@@ -2,8 +2,10 @@
 
 import importlib
 import importlib.util
+import sys
 from importlib.machinery import ModuleSpec
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -66,6 +68,7 @@ def test_a_library_that_lacks_another_is_named(tmp_path: Path, monkeypatch: pyte
         raise OSError("libgomp.so.1: cannot open shared object file")
 
     installed(tmp_path, f'__version__ = "{library.BINDING_VERSION}"\n', monkeypatch)
+    monkeypatch.setitem(sys.modules, "llama_cpp", ModuleType("llama_cpp"))
     monkeypatch.setattr(importlib, "import_module", fail)
     with pytest.raises(IncompatibleBinding, match="libllama cannot be loaded: libgomp"):
         library.native.__wrapped__()

@@ -68,13 +68,15 @@ class Admitting:
     active = True
     error = ""
 
-    def __init__(self, *tokens: int) -> None:
+    def __init__(self, *tokens: int, ready: bool = False) -> None:
         self.tokens = tokens
-        self.masks = 0
+        self.ready = ready
+        self.masks = self.asked = 0
 
     def prepare(self) -> None: ...
 
     def admits(self, token: int) -> bool:
+        self.asked += 1
         return token in self.tokens
 
     def mask(self) -> NDArray[np.int32]:
@@ -273,11 +275,19 @@ def test_a_free_choice_that_is_admitted_stands_and_needs_no_mask() -> None:
     assert matcher.masks == 0
 
 
+def test_where_few_are_known_to_be_admitted_the_choice_is_among_them() -> None:
+    few = Admitting(299, 5, ready=True)
+    assert chain(temperature=0.0).sample_constrained(Rows(rising()), 0, few) == 299
+    assert (few.masks > 0, few.asked) == (True, 0)
+    one = Admitting(7, ready=True)
+    assert chain(seed=1).sample_constrained(Rows(rising()), 0, one) == 7
+
+
 @pytest.mark.parametrize("options", [{"temperature": 0.0}, {}, {"top_k": 0}, {"mirostat": 2}, {"typical_p": 0.5}])
-@given(seed=st.integers(0, 50), tokens=st.sets(st.integers(0, SIZE - 1), min_size=1))
-def test_what_is_chosen_is_admitted(options: dict[str, Any], seed: int, tokens: set[int]) -> None:
+@given(seed=st.integers(0, 50), tokens=st.sets(st.integers(0, SIZE - 1), min_size=1), ready=st.booleans())
+def test_what_is_chosen_is_admitted(options: dict[str, Any], seed: int, tokens: set[int], ready: bool) -> None:
     logits = row(seed)
-    token = chain(**options).sample_constrained(Rows(logits), 0, Admitting(*tokens))
+    token = chain(**options).sample_constrained(Rows(logits), 0, Admitting(*tokens, ready=ready))
     assert token in tokens
     assert np.array_equal(logits, row(seed))
 
@@ -297,16 +307,18 @@ def test_mirostat_learns_nothing_from_a_choice_that_is_refused() -> None:
 
 
 def test_a_constraint_leaves_the_proportions_of_what_it_admits() -> None:
-    """Choosing freely first and masking only after a refusal draws as masking at once would."""
+    """Choosing freely first and masking only after a refusal draws as masking at once does."""
     logits = np.full(SIZE, -50, np.float32)
     logits[:4] = np.log([0.4, 0.3, 0.2, 0.1])
-    sampler = chain(temperature=1.0, top_p=1.0, seed=3)
-    drawn = [sampler.sample_constrained(Rows(logits), 0, Admitting(1, 3)) for _ in range(4_000)]
-    assert drawn.count(1) / len(drawn) == pytest.approx(0.75, abs=0.03)
+    for ready in (False, True):
+        sampler = chain(temperature=1.0, top_p=1.0, seed=3)
+        drawn = [sampler.sample_constrained(Rows(logits), 0, Admitting(1, 3, ready=ready)) for _ in range(4_000)]
+        assert drawn.count(1) / len(drawn) == pytest.approx(0.75, abs=0.03)
 
 
 def test_where_nothing_is_admitted_the_free_choice_stands() -> None:
-    assert chain(temperature=0.0).sample_constrained(Rows(rising()), 0, Admitting()) == 299
+    for ready in (False, True):
+        assert chain(temperature=0.0).sample_constrained(Rows(rising()), 0, Admitting(ready=ready)) == 299
     assert 0 <= chain(mirostat=1).sample_constrained(Rows(rising()), 0, Admitting()) < SIZE
 
 
