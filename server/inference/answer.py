@@ -110,13 +110,12 @@ class Answer:
 
     def _constraint(self) -> frames.Constraint | None:
         constraint = constraint_of(self._plan.format)
-        thinking = self._plan.parser.thinking
-        if constraint is None or thinking is None or not self._plan.thinks_first:
+        thoughts = self._plan.parser.thoughts
+        if constraint is None or thoughts is None or not self._plan.thinks_first:
             return constraint
         if self._plan.thoughts_count_as_prompt:
             self._thoughts = []
-        opening = "" if thinking.opened else thinking.opening
-        return frames.Constraint(constraint.kind, constraint.source, [thinking.closing], opening)
+        return frames.Constraint(constraint.kind, constraint.source, [thoughts.closing], thoughts.opening)
 
     def _read(self, delta: frames.Delta) -> Piece:
         if self._plan.parser.transparent:

@@ -15,8 +15,9 @@ from scheduler.lease import Lease
 from server.errors import ApiError
 from server.inference.request import ChatRequest, CompletionRequest, Think
 from server.messages import Message, Tool, ToolCall
-from server.parse import OutputParser, parsers_for
+from server.parse import OutputParser, family_parser, parsers_for
 from server.prompt import JinjaPrompt, PromptError, conversation, gotemplate, images
+from server.prompt.renderers import RENDERERS, Render
 from server.prompt.truncate import fit
 
 _FORGETS_THINKING: Final = ("qwen3", "deepseek-r1")
@@ -36,6 +37,8 @@ class Prompt:
     """As the debug answer counts."""
     dropped: int = 0
     """Messages left out to make it fit."""
+    last: Message | None = None
+    """The end of a chat, which the answer may have to continue."""
     whole: bool = False
     """Too long, it is refused instead of cut: so the reference treats chats in the GGUF's own template."""
 
@@ -96,6 +99,22 @@ class JinjaRenderer:
         return images.append(messages) if self._chat else images.place(messages)
 
 
+class BuiltinRenderer:
+    """Code that stands for a template."""
+
+    def __init__(self, render: Render) -> None:
+        self._render = render
+
+    def render(self, messages: Sequence[Message], tools: Sequence[Tool], think: Think | None) -> str:
+        try:
+            return self._render(messages, tools, think)
+        except PromptError as error:
+            raise _refused(error) from error
+
+    def mark(self, messages: Sequence[Message]) -> list[Message]:
+        return list(messages)  # a renderer marks media in its own way
+
+
 def _refused(error: PromptError) -> ApiError:
     return ApiError(error.status, error.message)
 
@@ -108,7 +127,7 @@ async def assemble(model: StoredModel, request: ChatRequest | CompletionRequest,
         prompt = await _completion(model, request, lease)
         if request.context:
             prompt.text = await lease.detokenize(request.context) + prompt.text
-    prompt.parser = _parser(model, request, prompt.text)
+    prompt.parser = _parser(model, request, prompt)
     return prompt
 
 
@@ -118,6 +137,7 @@ async def _chat(model: StoredModel, request: ChatRequest, lease: Lease) -> Promp
         messages = conversation.without_old_thinking(messages)
     renderer = renderer_of(model, lease, chat=True)
     prompt = await _render(renderer, messages, request, lease, model)
+    prompt.last = messages[-1] if messages else None
     prompt.whole = isinstance(renderer, JinjaRenderer)
     return prompt
 
@@ -184,22 +204,29 @@ async def _render(
     )
 
 
-def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt: str) -> OutputParser:
+def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt: Prompt) -> OutputParser:
     """How the answer to the prompt is to be read."""
     mode = model.template_mode
+    if model.config.parser and (isinstance(request, ChatRequest) or not request.raw):
+        tools = request.tools if isinstance(request, ChatRequest) else ()
+        if family := family_parser(model.config.parser, tools, prompt.last, request.think):
+            return family
     if mode is TemplateMode.JINJA:
         if isinstance(request, CompletionRequest):
             return OutputParser()  # the reference leaves the thinking of a completion in its text
-        return parsers_for(mode, chat_template(model), request.tools, request.think, prompt)
+        return parsers_for(mode, chat_template(model), request.tools, request.think, prompt.text)
     template = parsed_template(model.template) if model.template else None
-    return parsers_for(mode, template, request.tools if isinstance(request, ChatRequest) else (), request.think, prompt)
+    tools = request.tools if isinstance(request, ChatRequest) else ()
+    return parsers_for(mode, template, tools, request.think, prompt.text)
 
 
 def renderer_of(model: StoredModel, lease: Lease, *, chat: bool) -> Renderer:
     """The way to a prompt that suits the model. Raises `ApiError` for one that this server does not have."""
     mode = model.template_mode
-    if mode is TemplateMode.RENDERER and model.config.renderer:
-        raise ApiError(500, f"unknown renderer {quote(model.config.renderer)}")
+    if mode is TemplateMode.RENDERER and (name := model.config.renderer):
+        if name not in RENDERERS:
+            raise ApiError(500, f"unknown renderer {quote(name)}")
+        return BuiltinRenderer(RENDERERS[name])
     if mode is TemplateMode.JINJA or (mode is TemplateMode.NONE and chat):
         return JinjaRenderer(chat_template(model), lease, chat=chat)
     return GoRenderer(parsed_template(model.template or DEFAULT_TEXT))

@@ -1,6 +1,7 @@
 """A model's text → content, thinking, tool calls. Incremental: pieces of any size add up to the same.
 
-parsers_for(mode, template, tools, think, prompt) → OutputParser      what a route uses
+family_parser(name, tools, last, think) → OutputParser | None         what a route uses, by the name in the config
+parsers_for(mode, template, tools, think, prompt) → OutputParser      else, by what the template shows
 OutputParser.feed(text) → Parsed(content, thinking, calls); .finish() → Parsed; .preserved
 ThinkingParser(opening, closing)        tags around reasoning at the beginning
 ToolCallParser(tag, names)              calls behind a tag inferred from a Go template
@@ -8,9 +9,18 @@ BlockParser(names)                      <tool_call> blocks of chat templates in 
 """
 
 from server.parse.blocks import BlockParser
-from server.parse.output import OutputParser, parsers_for
+from server.parse.output import OutputParser, family_parser, parsers_for
 from server.parse.parsed import Parsed, Parser
 from server.parse.thinking import ThinkingParser
 from server.parse.tools import ToolCallParser
 
-__all__ = ["BlockParser", "OutputParser", "Parsed", "Parser", "ThinkingParser", "ToolCallParser", "parsers_for"]
+__all__ = [
+    "BlockParser",
+    "OutputParser",
+    "Parsed",
+    "Parser",
+    "ThinkingParser",
+    "ToolCallParser",
+    "family_parser",
+    "parsers_for",
+]

@@ -8,10 +8,11 @@ from typing import Final
 
 from modelstore.capabilities import TemplateMode
 from modelstore.template import Template
-from server.messages import Tool, ToolCall
+from server.messages import Message, Tool, ToolCall
 from server.parse import blocks
 from server.parse.blocks import BlockParser
-from server.parse.parsed import Parsed, Parser
+from server.parse.families import FAMILIES
+from server.parse.parsed import Parsed, Parser, Thoughts
 from server.parse.thinking import ThinkingParser
 from server.parse.tools import ToolCallParser
 
@@ -42,9 +43,12 @@ class OutputParser:
         new_id: Callable[[], str] = short_id,
         calls_at_end: bool = False,
         preserved: Sequence[str] = (),
+        thoughts: Thoughts | None = None,
     ) -> None:
-        self.thinking: Final = thinking
-        """What tells reasoning from the answer."""
+        """`thoughts`: the marks of reasoning, where `tools` is the one that finds it."""
+        self._thinking = thinking
+        self.thoughts: Final = thinking.thoughts if thinking else thoughts
+        """The marks that tell reasoning from the answer; None where all is answer."""
         self._tools = tools
         self._new_id = new_id
         self._calls_at_end = calls_at_end
@@ -55,25 +59,20 @@ class OutputParser:
     @property
     def transparent(self) -> bool:
         """Whether all text is content, so that there is nothing to ask."""
-        return self.thinking is None and self._tools is None
-
-    @property
-    def splits_thinking(self) -> bool:
-        """Whether reasoning is told from the answer."""
-        return self.thinking is not None
+        return self._thinking is None and self._tools is None
 
     def feed(self, text: str) -> Parsed:
         """What is certain now."""
         if self.transparent:
             return Parsed(text)
-        parsed = self.thinking.feed(text) if self.thinking else Parsed(text)
+        parsed = self._thinking.feed(text) if self._thinking else Parsed(text)
         if self._tools:
             parsed = Parsed(thinking=parsed.thinking) + self._tools.feed(parsed.content)
         return self._with_calls(parsed, self._calls_at_end)
 
     def finish(self) -> Parsed:
         """What was held back, and calls that are delivered last. Call it once."""
-        parsed = self.thinking.finish() if self.thinking else Parsed()
+        parsed = self._thinking.finish() if self._thinking else Parsed()
         if self._tools:
             rest = self._tools.feed(parsed.content) + self._tools.finish()
             parsed = Parsed(thinking=parsed.thinking) + rest
@@ -86,6 +85,18 @@ class OutputParser:
         calls = self._calls + tuple(replace(call, id=self._new_id()) for call in parsed.calls)
         self._calls = calls if keep else ()
         return replace(parsed, calls=() if keep else calls)
+
+
+def family_parser(
+    name: str, tools: Sequence[Tool], last: Message | None, think: bool | str | None
+) -> OutputParser | None:
+    """The parser that a model's config names, for the answer to a conversation that ends with `last`; None where there
+    is none of that name."""
+    family = FAMILIES.get(name)
+    if family is None:
+        return None
+    parser = family.make(tools, last, think)
+    return OutputParser(tools=parser, preserved=family.preserved, thoughts=parser.thoughts)
 
 
 def parsers_for(

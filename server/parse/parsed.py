@@ -1,7 +1,7 @@
 """What a parser makes of a model's text."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from server.messages import ToolCall
 
@@ -19,6 +19,14 @@ class Parsed:
 
     def __add__(self, other: "Parsed") -> "Parsed":
         return Parsed(self.content + other.content, self.thinking + other.thinking, self.calls + other.calls)
+
+
+class Thoughts(NamedTuple):
+    """The marks around reasoning in one answer."""
+
+    opening: str
+    """Empty where the answer begins in the middle of it."""
+    closing: str
 
 
 class Parser(Protocol):

@@ -9,7 +9,7 @@ Blanks behind each tag are dropped. Reasoning only counts at the very beginning;
 from enum import Enum, auto
 from typing import Final
 
-from server.parse.parsed import Parsed, held_length
+from server.parse.parsed import Parsed, Thoughts, held_length
 
 
 class _State(Enum):
@@ -27,6 +27,7 @@ class ThinkingParser:
         self.opening: Final = opening
         self.closing: Final = closing
         self.opened: Final = opened
+        self.thoughts: Final = Thoughts("" if opened else opening, closing)
         self._state = _State.OPENED if opened else _State.SEARCHING
         self._held = ""
 

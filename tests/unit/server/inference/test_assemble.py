@@ -130,8 +130,8 @@ async def test_the_chat_template_of_the_weights(store: Store, scheduler: FakeSch
 
 async def test_thoughts_in_a_completion_of_a_chat_template_stay_text(store: Store, scheduler: FakeScheduler) -> None:
     model, lease = native(store), scheduler.grant()
-    assert (await assemble(model, chat(USER, think=True), lease)).parser.splits_thinking
-    assert not (await assemble(model, ask(think=True), lease)).parser.splits_thinking
+    assert (await assemble(model, chat(USER, think=True), lease)).parser.thoughts
+    assert not (await assemble(model, ask(think=True), lease)).parser.thoughts
 
 
 async def test_without_any_template_a_chat_is_chatml_and_a_completion_its_prompt(
@@ -149,7 +149,7 @@ async def test_the_prompt_may_open_the_thinking(store: Store, scheduler: FakeSch
         parser = (await assemble(model, request, lease)).parser
         assert parser.feed("so</think>hi").thinking == "so"
         assert parser.preserved == ["<think>", "</think>"]
-    assert not (await assemble(model, chat(USER, think=False), lease)).parser.splits_thinking
+    assert not (await assemble(model, chat(USER, think=False), lease)).parser.thoughts
 
 
 @pytest.mark.parametrize("name", ["deepseek-r1", "other"])
