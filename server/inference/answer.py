@@ -12,7 +12,7 @@ from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
 from server.errors import ApiError
 from server.messages import ToolCall
-from server.parse import OutputParser, Parsed
+from server.parse import OutputParser, Parsed, Thoughts
 
 _log = structlog.get_logger(__name__)
 
@@ -60,10 +60,10 @@ class Plan:
     dropped_messages: int = 0
     format: str = ""
     """JSON text: "json", a schema, or empty."""
-    thinks_first: bool = False
-    """The format binds only what comes after thinking."""
+    thoughts: Thoughts | None = None
+    """The format binds only what comes after these."""
     thoughts_count_as_prompt: bool = False
-    """With `thinks_first`: the reference says the answer in a second pass, over a prompt that ends in the thoughts."""
+    """The reference says the answer in a second pass, over a prompt that ends in the thoughts."""
 
 
 class Answer:
@@ -110,8 +110,8 @@ class Answer:
 
     def _constraint(self) -> frames.Constraint | None:
         constraint = constraint_of(self._plan.format)
-        thoughts = self._plan.parser.thoughts
-        if constraint is None or thoughts is None or not self._plan.thinks_first:
+        thoughts = self._plan.thoughts
+        if constraint is None or thoughts is None:
             return constraint
         if self._plan.thoughts_count_as_prompt:
             self._thoughts = []

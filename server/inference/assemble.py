@@ -16,6 +16,7 @@ from server.errors import ApiError
 from server.inference.request import ChatRequest, CompletionRequest, Think
 from server.messages import Message, Tool, ToolCall
 from server.parse import OutputParser, family_parser, parsers_for
+from server.parse.families import FAMILIES, Family
 from server.prompt import JinjaPrompt, PromptError, conversation, gotemplate, images
 from server.prompt.renderers import RENDERERS, Render
 from server.prompt.truncate import fit
@@ -135,8 +136,11 @@ async def _chat(model: StoredModel, request: ChatRequest, lease: Lease) -> Promp
     messages = conversation.for_chat(request.messages, history(model), model.system)
     if model.config.model_family in _FORGETS_THINKING or model.name.model in _FORGETS_THINKING:
         messages = conversation.without_old_thinking(messages)
+    tools: Sequence[Tool] = request.tools
+    if (family := family_of(model)) is not None and family.adapt is not None:
+        messages, tools = family.adapt(messages, tools)
     renderer = renderer_of(model, lease, chat=True)
-    prompt = await _render(renderer, messages, request, lease, model)
+    prompt = await _render(renderer, messages, tools, request, lease, model)
     prompt.last = messages[-1] if messages else None
     prompt.whole = isinstance(renderer, JinjaRenderer)
     return prompt
@@ -168,18 +172,18 @@ async def _templated(model: StoredModel, request: CompletionRequest, lease: Leas
     if request.template:
         text = GoRenderer(parsed_template(request.template)).render(messages, (), request.think)
         return Prompt(text, images=request.images, image_count=len(request.images))
-    return await _render(renderer_of(model, lease, chat=False), messages, request, lease, model)
+    return await _render(renderer_of(model, lease, chat=False), messages, (), request, lease, model)
 
 
 async def _render(
     renderer: Renderer,
     messages: list[Message],
+    tools: Sequence[Tool],
     request: ChatRequest | CompletionRequest,
     lease: Lease,
     model: StoredModel,
 ) -> Prompt:
     """Drop what does not fit, place the images, render."""
-    tools = request.tools if isinstance(request, ChatRequest) else ()
     large = sum(len(message.content) for message in messages) > _LARGE
 
     async def render(kept: Sequence[Message]) -> str:
@@ -207,10 +211,10 @@ async def _render(
 def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt: Prompt) -> OutputParser:
     """How the answer to the prompt is to be read."""
     mode = model.template_mode
-    if model.config.parser and (isinstance(request, ChatRequest) or not request.raw):
+    family = family_of(model)
+    if family is not None and (isinstance(request, ChatRequest) or not request.raw):
         tools = request.tools if isinstance(request, ChatRequest) else ()
-        if family := family_parser(model.config.parser, tools, prompt.last, request.think):
-            return family
+        return family_parser(family, tools, prompt.last, request.think)
     if mode is TemplateMode.JINJA:
         if isinstance(request, CompletionRequest):
             return OutputParser()  # the reference leaves the thinking of a completion in its text
@@ -218,6 +222,12 @@ def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt
     template = parsed_template(model.template) if model.template else None
     tools = request.tools if isinstance(request, ChatRequest) else ()
     return parsers_for(mode, template, tools, request.think, prompt.text)
+
+
+def family_of(model: StoredModel) -> Family | None:
+    """The built-in parser that reads the model's answers."""
+    name = model.config.parser or ("harmony" if model.template_mode is TemplateMode.HARMONY else "")
+    return FAMILIES.get(name)
 
 
 def renderer_of(model: StoredModel, lease: Lease, *, chat: bool) -> Renderer:

@@ -111,6 +111,6 @@ def _answer(
         "preserved": prompt.parser.preserved,
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
-    thinks_first = prompt.parser.thoughts is not None and bool(request.think) and isinstance(request, ChatRequest)
-    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thinks_first, not prompt.whole)
+    thoughts = prompt.parser.thoughts(request.think) if isinstance(request, ChatRequest) else None
+    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thoughts, not prompt.whole)
     return Answer(lease, plan)

@@ -1,5 +1,6 @@
 """The model a request names, and whether it may be asked that."""
 
+from modelstore.capabilities import TemplateMode
 from modelstore.errors import InvalidName, ModelNotFound
 from modelstore.model import StoredModel
 from modelstore.names import Name
@@ -49,6 +50,8 @@ def decide_thinking(model: StoredModel, request: TextRequest) -> None:
     if "thinking" in model.capabilities:
         if request.think is None:
             request.think = True
+        elif request.think == "max" and model.template_mode is TemplateMode.HARMONY:
+            request.think = "high"  # the most that gpt-oss knows
     elif request.think:
         message = f'"{request.model}" does not support thinking'
         raise ApiError(400, message)

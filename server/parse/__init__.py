@@ -1,6 +1,6 @@
 """A model's text → content, thinking, tool calls. Incremental: pieces of any size add up to the same.
 
-family_parser(name, tools, last, think) → OutputParser | None         what a route uses, by the name in the config
+family_parser(family, tools, last, think) → OutputParser              what a route uses, by the name in the config
 parsers_for(mode, template, tools, think, prompt) → OutputParser      else, by what the template shows
 OutputParser.feed(text) → Parsed(content, thinking, calls); .finish() → Parsed; .preserved
 ThinkingParser(opening, closing)        tags around reasoning at the beginning
@@ -10,7 +10,7 @@ BlockParser(names)                      <tool_call> blocks of chat templates in 
 
 from server.parse.blocks import BlockParser
 from server.parse.output import OutputParser, family_parser, parsers_for
-from server.parse.parsed import Parsed, Parser
+from server.parse.parsed import Parsed, Parser, Thoughts
 from server.parse.thinking import ThinkingParser
 from server.parse.tools import ToolCallParser
 
@@ -20,6 +20,7 @@ __all__ = [
     "Parsed",
     "Parser",
     "ThinkingParser",
+    "Thoughts",
     "ToolCallParser",
     "family_parser",
     "parsers_for",

@@ -11,7 +11,7 @@ from modelstore.template import Template
 from server.messages import Message, Tool, ToolCall
 from server.parse import blocks
 from server.parse.blocks import BlockParser
-from server.parse.families import FAMILIES
+from server.parse.families.family import Family
 from server.parse.parsed import Parsed, Parser, Thoughts
 from server.parse.thinking import ThinkingParser
 from server.parse.tools import ToolCallParser
@@ -45,16 +45,21 @@ class OutputParser:
         preserved: Sequence[str] = (),
         thoughts: Thoughts | None = None,
     ) -> None:
-        """`thoughts`: the marks of reasoning, where `tools` is the one that finds it."""
+        """`thoughts`: the marks of the reasoning that comes whether asked for or not, found by `tools`."""
         self._thinking = thinking
-        self.thoughts: Final = thinking.thoughts if thinking else thoughts
-        """The marks that tell reasoning from the answer; None where all is answer."""
+        self._thoughts = thoughts
         self._tools = tools
         self._new_id = new_id
         self._calls_at_end = calls_at_end
         self._calls: tuple[ToolCall, ...] = ()
         self.preserved: Final = list(preserved)
         """Control tokens that the engine must write out, because the parser looks for them."""
+
+    def thoughts(self, think: bool | str | None) -> Thoughts | None:
+        """The marks around the reasoning with which an answer begins; None where it begins at once."""
+        if self._thinking is not None:
+            return self._thinking.thoughts if think else None
+        return self._thoughts
 
     @property
     def transparent(self) -> bool:
@@ -88,13 +93,9 @@ class OutputParser:
 
 
 def family_parser(
-    name: str, tools: Sequence[Tool], last: Message | None, think: bool | str | None
-) -> OutputParser | None:
-    """The parser that a model's config names, for the answer to a conversation that ends with `last`; None where there
-    is none of that name."""
-    family = FAMILIES.get(name)
-    if family is None:
-        return None
+    family: Family, tools: Sequence[Tool], last: Message | None, think: bool | str | None
+) -> OutputParser:
+    """The family's parser for the answer to a conversation that ends with `last`."""
     parser = family.make(tools, last, think)
     return OutputParser(tools=parser, preserved=family.preserved, thoughts=parser.thoughts)
 

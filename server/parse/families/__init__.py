@@ -8,9 +8,11 @@ from collections.abc import Mapping
 from typing import Final
 
 from server.parse.families.family import Family
+from server.parse.families.harmony import PARSERS as HARMONY
 from server.parse.families.qwen3coder import PARSERS as QWEN3_CODER
 
 FAMILIES: Final[Mapping[str, Family]] = {
+    **HARMONY,
     **QWEN3_CODER,
 }
 """By the name in the config."""

@@ -26,6 +26,9 @@ Make: TypeAlias = Callable[[Sequence[Tool], Message | None, Think], FamilyParser
 """A parser for one answer: the declared tools, the last message of the conversation, whether it may think."""
 
 
+Adapt: TypeAlias = Callable[[Sequence[Message], Sequence[Tool]], "tuple[list[Message], list[Tool]]"]
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
     """A registered parser."""
@@ -33,6 +36,8 @@ class Family:
     make: Make
     preserved: tuple[str, ...] = ()
     """Control tokens that the engine must write out."""
+    adapt: "Adapt | None" = None
+    """What the conversation goes through before it is rendered."""
 
 
 def prefilled(last: Message | None) -> bool:

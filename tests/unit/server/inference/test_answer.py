@@ -9,7 +9,7 @@ from scheduler import frames
 from scheduler.errors import RunnerDied, RunnerFailed
 from server.errors import ApiError
 from server.inference.answer import Answer, Piece, Plan, constraint_of
-from server.parse import OutputParser, ThinkingParser, ToolCallParser
+from server.parse import OutputParser, ThinkingParser, Thoughts, ToolCallParser
 from tests.unit.server.fakes import FakeScheduler, done, say, say_probably
 
 pytestmark = pytest.mark.anyio
@@ -82,12 +82,15 @@ async def test_a_format_binds_an_answer_without_thoughts_from_the_start(schedule
     assert asked.get("constraint") == OBJECT
 
 
+MARKS = Thoughts("<think>", "</think>")
+
+
 class TestThinkingFirst:
     """Thoughts are free, and the format binds what follows them: the runner is told where it begins."""
 
     async def test_the_format_waits_for_the_closing_tag(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("<think>so"), say("</think>\n\n{", "}"), done(tokens=9)]]
-        told = answer(scheduler, thinker(), format='{"type":"object"}', thinks_first=True)
+        told = answer(scheduler, thinker(), format='{"type":"object"}', thoughts=MARKS)
         assert await pieces(told) == [Piece(thinking="so"), Piece("{"), Piece("}")]
         (asked,) = scheduler.runner.asked
         assert asked["prompt"] == "P:"
@@ -100,7 +103,9 @@ class TestThinkingFirst:
     async def test_a_prompt_that_opens_the_thoughts_leaves_no_choice(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("so</think>{}"), done()]]
         parser = OutputParser(ThinkingParser("<think>", "</think>", opened=True))
-        assert await pieces(answer(scheduler, parser, format='"json"', thinks_first=True)) == [Piece("{}", "so")]
+        assert await pieces(answer(scheduler, parser, format='"json"', thoughts=parser.thoughts(True))) == [
+            Piece("{}", "so")
+        ]
         (asked,) = scheduler.runner.asked
         constraint = asked.get("constraint")
         assert constraint is not None
@@ -108,7 +113,7 @@ class TestThinkingFirst:
 
     async def test_no_format_no_constraint(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("<think>so</think>x"), done(tokens=9)]]
-        told = answer(scheduler, thinker(), thinks_first=True, thoughts_count_as_prompt=True)
+        told = answer(scheduler, thinker(), thoughts=MARKS, thoughts_count_as_prompt=True)
         assert await pieces(told) == [Piece("x", "so")]
         assert scheduler.runner.asked[0].get("constraint") is None
         assert told.outcome is not None
@@ -119,7 +124,13 @@ class TestThinkingFirst:
     ) -> None:
         """A token of the fake is a letter: 19 before the answer."""
         scheduler.runner.script = [[say("<think>so"), say("</think>\n\n{", "}"), done(tokens=22)]]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True, thoughts_count_as_prompt=True)
+        told = answer(
+            scheduler,
+            thinker(),
+            format='"json"',
+            thoughts=MARKS,
+            thoughts_count_as_prompt=True,
+        )
         await pieces(told)
         assert told.outcome is not None
         assert (told.outcome.prompt_tokens, told.outcome.eval_tokens) == (5 + 19, 3)
@@ -127,7 +138,13 @@ class TestThinkingFirst:
 
     async def test_thoughts_without_an_answer_are_all_there_is(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("<think>so"), done("</thi", reason="length")]]
-        told = answer(scheduler, thinker(), format='"json"', thinks_first=True, thoughts_count_as_prompt=True)
+        told = answer(
+            scheduler,
+            thinker(),
+            format='"json"',
+            thoughts=MARKS,
+            thoughts_count_as_prompt=True,
+        )
         assert await pieces(told) == [Piece(thinking="so"), Piece(thinking="</thi")]
         assert told.outcome is not None
         assert (told.outcome.reason, told.outcome.prompt_tokens, told.outcome.eval_tokens) == ("length", 5, 7)

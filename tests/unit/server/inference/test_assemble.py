@@ -12,7 +12,8 @@ from modelstore.store import Store
 from server.errors import ApiError
 from server.inference.assemble import assemble, history, parsed_template
 from server.inference.request import ChatRequest, CompletionRequest
-from server.messages import Message, ToolCall
+from server.messages import Message, Tool, ToolCall
+from server.parse import Thoughts
 from tests.unit.modelstore import tinygguf
 from tests.unit.server.fakes import LOADED, FakeScheduler, install
 
@@ -130,8 +131,8 @@ async def test_the_chat_template_of_the_weights(store: Store, scheduler: FakeSch
 
 async def test_thoughts_in_a_completion_of_a_chat_template_stay_text(store: Store, scheduler: FakeScheduler) -> None:
     model, lease = native(store), scheduler.grant()
-    assert (await assemble(model, chat(USER, think=True), lease)).parser.thoughts
-    assert not (await assemble(model, ask(think=True), lease)).parser.thoughts
+    assert (await assemble(model, chat(USER, think=True), lease)).parser.thoughts(True)
+    assert not (await assemble(model, ask(think=True), lease)).parser.thoughts(True)
 
 
 async def test_without_any_template_a_chat_is_chatml_and_a_completion_its_prompt(
@@ -149,7 +150,7 @@ async def test_the_prompt_may_open_the_thinking(store: Store, scheduler: FakeSch
         parser = (await assemble(model, request, lease)).parser
         assert parser.feed("so</think>hi").thinking == "so"
         assert parser.preserved == ["<think>", "</think>"]
-    assert not (await assemble(model, chat(USER, think=False), lease)).parser.thoughts
+    assert not (await assemble(model, chat(USER, think=False), lease)).parser.thoughts(False)
 
 
 @pytest.mark.parametrize("name", ["deepseek-r1", "other"])
@@ -216,3 +217,46 @@ def test_turns_of_the_model_have_everything_a_request_could_say(store: Store) ->
         Message("assistant", "", "t", tool_calls=[ToolCall("f", {"x": 1}, "1")]),
         Message("tool", "r", tool_name="f", tool_call_id="1"),
     ]
+
+
+HARMONY = """{{ range .Tools }}({{ .Function.Name }}){{ end }}{{ range .Messages }}<|start|>{{ .Role }}<|message|>\
+{{ range .ToolCalls }}{{ .Function.Name }}{{ end }}{{ .Content }}<|end|>{{ end }}<|start|>assistant"""
+
+
+async def test_a_renderer_of_the_config_writes_the_prompt(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template=TURNS, renderer="qwen3-coder", parser="qwen3-coder")
+    prompt = await assemble(model, chat(USER, tools=[Tool(name="f")]), scheduler.grant())
+    assert prompt.text.startswith("<|im_start|>system\nYou are Qwen")
+    assert prompt.text.endswith("<|im_start|>user\nhi<|im_end|>\n<|im_start|>assistant\n")
+    assert prompt.parser.preserved == ["<tool_call>", "</tool_call>"]
+    parsed = prompt.parser.feed("so <tool_call><function=f></function></tool_call>") + prompt.parser.finish()
+    assert (parsed.content, [call.name for call in parsed.calls]) == ("so", ["f"])
+
+
+async def test_a_parser_of_the_config_reads_what_a_template_asked_for(store: Store, scheduler: FakeScheduler) -> None:
+    model, lease = stored(store, template=TURNS, parser="qwen3-coder"), scheduler.grant()
+    assert (await assemble(model, chat(USER), lease)).text == "user=hi;"
+    for request in (chat(USER), ask()):
+        assert (await assemble(model, request, lease)).parser.preserved
+    assert not (await assemble(model, ask(raw=True), lease)).parser.preserved
+
+
+async def test_a_template_with_the_marks_of_harmony_is_read_as_such(store: Store, scheduler: FakeScheduler) -> None:
+    """The model sees identifiers, the client the names that it gave."""
+    model, lease = stored(store, tinygguf.model("gptoss"), template=HARMONY), scheduler.grant()
+    messages = [USER, Message("assistant", tool_calls=[ToolCall("my tool", {})])]
+    prompt = await assemble(model, chat(*messages, tools=[Tool(name="my tool")], think=True, truncate=False), lease)
+    assert prompt.text == (
+        "(my_tool)<|start|>user<|message|>hi<|end|><|start|>assistant<|message|>my_tool<|end|><|start|>assistant"
+    )
+    assert prompt.parser.thoughts(False) == Thoughts("", "<|channel|>final<|message|>")
+    told = prompt.parser.feed("<|channel|>analysis<|message|>hm<|end|><|start|>assistant") + prompt.parser.feed(
+        "<|channel|>commentary to=functions.my_tool<|message|>{}<|call|>"
+    )
+    assert (told.thinking, [call.name for call in told.calls]) == ("hm", ["my tool"])
+
+
+async def test_an_answer_that_was_begun_in_harmony_goes_on(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, tinygguf.model("gptoss"), template=HARMONY)
+    prompt = await assemble(model, chat(USER, Message("assistant", "abc")), scheduler.grant())
+    assert prompt.parser.feed(" more").content == " more"

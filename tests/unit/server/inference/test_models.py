@@ -114,3 +114,12 @@ def test_no_completion_outranks_every_other_lack(
     with pytest.raises(ApiError) as caught:
         models.check_capabilities(store.catalog.get(Name.parse("m")), request_)
     assert caught.value.message == f'"M" does not support {verb}'
+
+
+def test_gpt_oss_thinks_no_harder_than_high(store: Store) -> None:
+    install(store, "oss", tinygguf.model("gptoss"), template="<|start|>{{ .Prompt }}<|end|>")
+    cases: list[tuple[Think | None, Think]] = [("max", "high"), ("low", "low"), (None, True)]
+    for asked, used in cases:
+        request = TextRequest(model="oss", think=asked)
+        models.decide_thinking(models.find(store, "oss"), request)
+        assert request.think == used

@@ -257,7 +257,7 @@ def test_a_go_template_tells_tags_and_tool_tag() -> None:
     assert found.id.startswith("call_")
     assert len(found.id) == 13
     assert parser.preserved == ["<think>", "</think>", "<tool_call>"]
-    assert parser.thoughts
+    assert parser.thoughts(True)
 
 
 def test_without_thinking_and_tools_the_text_is_the_answer() -> None:
