@@ -3,22 +3,26 @@
 A manifest is the only place that says a model exists; a blob lives as long as a manifest names it. Whatever looks who
 still needs a blob and then removes it, and whatever makes sure of its blobs and then writes a manifest, does so under
 the store's lock. Digests that somebody is about to put into a manifest are held meanwhile (`holds.py`).
+
+A catalog may look into others too (`elsewhere`): their models are found, listed and run, and never changed. A model
+hides those of the same name in catalogs behind its own.
 """
 
 import logging
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from modelstore import files
 from modelstore.blobs import BlobStore
 from modelstore.digest import Digest
-from modelstore.errors import BlobNotFound, InvalidName, ModelNotFound, StoreError
+from modelstore.errors import BlobNotFound, ModelNotFound, ReadOnlyModel, StoreError
 from modelstore.holds import Holds
 from modelstore.layout import Layout
 from modelstore.manifest import MAX_BYTES, Manifest
+from modelstore.manifests import Entry, ManifestFiles
 from modelstore.model import HeaderCache, StoredModel
 from modelstore.names import Name
 
@@ -31,11 +35,20 @@ _FOLDS_CASE: Final = sys.platform in ("darwin", "win32")
 class Catalog:
     """The models of one store. Methods read and write files: call them from a thread, not on an event loop."""
 
-    def __init__(self, layout: Layout, blobs: BlobStore, holds: Holds, go_template: bool | None = None) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        blobs: BlobStore,
+        holds: Holds,
+        go_template: bool | None = None,
+        elsewhere: "Sequence[Catalog]" = (),
+    ) -> None:
         self._layout = layout
+        self._files = ManifestFiles(layout)
         self._blobs = blobs
         self._holds = holds
         self._go_template = go_template
+        self._elsewhere = elsewhere
         self._headers = HeaderCache(blobs)
         self._known: dict[Name, tuple[tuple[int, ...], StoredModel]] = {}
 
@@ -43,21 +56,20 @@ class Catalog:
 
     def names(self) -> list[Name]:
         """All names, sorted by host, namespace, model and tag. Files with impossible names are logged and left out."""
-        return [name for name, _ in self._entries()]
+        return sorted((name for _, name, _ in self._visible()), key=lambda name: name.parts)
 
     def list(self) -> "list[StoredModel]":
         """All models, newest first. One that cannot be read is logged and left out."""
         models: list[StoredModel] = []
-        entries = list(self._entries())
-        known = list(self._known)  # another thread may be adding
-        for gone in set(known).difference(name for name, _ in entries):
-            self._known.pop(gone, None)
-        for name, path in entries:
+        visible = list(self._visible())
+        for catalog in (self, *self._elsewhere):
+            catalog._forget_all_but({name for owner, name, _ in visible if owner is catalog})
+        for owner, name, path in visible:
             try:
-                models.append(self.get(name))
+                models.append(owner.get(name))
             except (StoreError, OSError) as error:
                 if os.path.lexists(path):  # else it was deleted this very moment
-                    log.warning("bad manifest %s: %s", path.relative_to(self._layout.manifests), error)
+                    owner._files.complain(path, error)
         models.sort(key=lambda model: model.modified_ns // 1_000_000_000, reverse=True)
         return models
 
@@ -89,33 +101,51 @@ class Catalog:
         Raises `ModelNotFound`; `InvalidManifest`, `InvalidDigest` or `BlobNotFound` for one that is damaged.
         """
         path = self._layout.manifest(name)
-        try:
-            status = path.lstat()
-            stamp = _stamp(status)
-            known = self._known.get(name)
-            if known is not None and known[0] == stamp:
-                return known[1]
-            data = files.read_regular(path, MAX_BYTES)
-        except (FileNotFoundError, NotADirectoryError):
-            self._known.pop(name, None)
-            raise ModelNotFound(name.short) from None
-        model = StoredModel.load(name, data, status.st_mtime_ns, self._blobs, self._headers, self._go_template)
-        self._known[name] = (stamp, model)
-        return model
+        while True:
+            try:
+                status = path.lstat()
+                stamp = _stamp(status)
+                known = self._known.get(name)
+                if known is not None and known[0] == stamp:
+                    return known[1]
+                data = files.read_regular(path, MAX_BYTES)
+            except (FileNotFoundError, NotADirectoryError):
+                self._known.pop(name, None)
+                return self._get_elsewhere(name)
+            try:
+                model = StoredModel.load(name, data, status.st_mtime_ns, self._blobs, self._headers, self._go_template)
+            except BlobNotFound:
+                if _is_still(path, stamp):
+                    raise
+                continue  # the model was replaced or deleted this very moment
+            self._known[name] = (stamp, model)
+            return model
 
     def known(self, name: Name) -> StoredModel | None:
         """The model with exactly this name, if it has been read before and its manifest is the same file still.
 
         Opens nothing: fit for an event loop.
         """
-        known = self._known.get(name)
-        if known is None:
-            return None
         try:
-            same = known[0] == _stamp(self._layout.manifest(name).lstat())
+            stamp = _stamp(self._layout.manifest(name).lstat())
         except OSError:
-            return None
-        return known[1] if same else None
+            others = (other.known(name) for other in self._elsewhere)
+            return next((model for model in others if model is not None), None)
+        known = self._known.get(name)
+        return known[1] if known is not None and known[0] == stamp else None
+
+    def elsewhere(self, name: Name) -> bytes | None:
+        """The manifest with exactly this name of a model that is only read here, byte for byte."""
+        for other in () if files.is_regular(self._layout.manifest(name)) else self._elsewhere:
+            try:
+                return files.read_regular(other._layout.manifest(name), MAX_BYTES)
+            except OSError:
+                continue
+        return None
+
+    def entries(self) -> Iterator[Entry]:
+        """Everything where the manifests of this store lie, not elsewhere, readable or not. Never raises."""
+        return self._files.entries()
 
     # -- changing --
 
@@ -132,12 +162,13 @@ class Catalog:
             for digest in sorted(needed):
                 if not self._blobs.touch(digest):
                     raise BlobNotFound(str(digest))
+            sys.audit("llamad.manifest.checked")
             former = self._digests_of(path)
             files.write_atomically(path, data, self._layout.temporary(path.parent))
         return former - needed
 
     def copy(self, source: Name, destination: Name) -> None:
-        """Give a model a second name; the identity stays. Raises `ModelNotFound`."""
+        """Give a model of this very store a second name; the identity stays. Raises `ModelNotFound`."""
         path = self._layout.manifest(destination)
         with self._holds.lock:
             try:
@@ -148,15 +179,19 @@ class Catalog:
                 files.write_atomically(path, data, self._layout.temporary(path.parent))
 
     def delete(self, name: Name) -> None:
-        """Remove a model, and the blobs that no other one needs. Raises `ModelNotFound`."""
+        """Remove a model, and the blobs that no other one needs.
+
+        Raises `ModelNotFound`; `ReadOnlyModel` for one that is elsewhere.
+        """
         path = self._layout.manifest(name)
         with self._holds.lock:
             former = self._digests_of(path)
             try:
-                path.unlink()
+                files.remove(path)
             except (FileNotFoundError, NotADirectoryError):
-                raise ModelNotFound(name.short) from None
+                raise (ReadOnlyModel if self.elsewhere(name) is not None else ModelNotFound)(name.short) from None
             files.remove_empty_directories(self._layout.manifests)
+            sys.audit("llamad.directories.removed")
             self._known.pop(name, None)
             self.remove_unused(former)
 
@@ -184,37 +219,50 @@ class Catalog:
         A manifest that cannot be read is logged and left out; if `strict`, it raises (`StoreError`, `OSError`).
         """
         found: set[Digest] = set()
-        for _, path in self._entries(strict):
+        for _, path in self._files.find(strict):
             try:
-                found |= Manifest.parse(files.read_regular(path, MAX_BYTES)).digests
+                found |= self._files.read(path).digests
             except (StoreError, OSError) as error:
+                if not os.path.lexists(path):  # it was deleted this very moment
+                    continue
                 if strict:
                     raise
-                log.warning("bad manifest %s: %s", path.relative_to(self._layout.manifests), error)
+                self._files.complain(path, error)
         return frozenset(found)
 
     # -- files --
 
-    def _entries(self, strict: bool = False) -> Iterator[tuple[Name, Path]]:
-        """What lies exactly four levels deep and is no directory, in order."""
-        for path in _descend(self._layout.manifests, 4):
-            if self._layout.is_temporary(path):
-                continue
+    def _visible(self) -> "Iterator[tuple[Catalog, Name, Path]]":
+        """All models, here and elsewhere, but for those that are hidden by one of the same name."""
+        taken: set[tuple[str, ...]] = set()
+        for catalog in (self, *self._elsewhere):
+            entries = [(name, path) for name, path in catalog._files.find() if _folded(name) not in taken]
+            taken.update(_folded(name) for name, _ in entries)
+            yield from ((catalog, name, path) for name, path in entries)
+
+    def _get_elsewhere(self, name: Name) -> StoredModel:
+        for other in self._elsewhere:
             try:
-                yield self._layout.name(path), path
-            except InvalidName:
-                if strict:
-                    raise
-                log.warning("bad manifest name %s", path.relative_to(self._layout.manifests))
+                return other.get(name)
+            except ModelNotFound:
+                continue
+            except OSError as error:
+                other._files.complain(other._layout.manifest(name), error)
+        raise ModelNotFound(name.short)
+
+    def _forget_all_but(self, names: set[Name]) -> None:
+        for known in list(self._known):  # a list first: another thread may be adding
+            if known not in names:
+                self._known.pop(known, None)
 
     def _digests_of(self, path: Path) -> frozenset[Digest]:
         """What the manifest there names; nothing if there is none or it cannot be read."""
         try:
-            return Manifest.parse(files.read_regular(path, MAX_BYTES)).digests
+            return self._files.read(path).digests
         except (FileNotFoundError, NotADirectoryError):
             return frozenset()
         except (StoreError, OSError) as error:
-            log.warning("bad manifest %s: %s", path.relative_to(self._layout.manifests), error)
+            self._files.complain(path, error)
             return frozenset()
 
     def _is_spelled_so(self, name: Name) -> bool:
@@ -227,14 +275,12 @@ def _stamp(status: os.stat_result) -> tuple[int, ...]:
     return status.st_ino, status.st_mtime_ns, status.st_size
 
 
-def _descend(directory: Path, depth: int) -> Iterator[Path]:
-    """Everything but directories at that depth, sorted."""
+def _is_still(path: Path, stamp: tuple[int, ...]) -> bool:
     try:
-        entries = sorted(os.scandir(directory), key=lambda entry: entry.name)
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    for entry in entries:
-        if depth == 1 and not entry.is_dir():
-            yield directory / entry.name
-        elif depth > 1 and entry.is_dir():
-            yield from _descend(directory / entry.name, depth - 1)
+        return _stamp(path.lstat()) == stamp
+    except OSError:
+        return False
+
+
+def _folded(name: Name) -> tuple[str, ...]:
+    return tuple(part.lower() for part in name.parts)

@@ -9,6 +9,10 @@
     ├── BlobNotFound
     ├── DigestMismatch         content is not what its digest says
     ├── DiskFull
+    ├── NotAFile               a descriptor of something that has no content to read
+    ├── ReadOnlyModel          lies in a store that is only read
+    ├── DamagedManifests       nothing can be pruned while some cannot be read
+    ├── StoreBusy              another process keeps the lock of the store
     ├── InvalidManifest        a manifest, or a small JSON blob that it names
     ├── InvalidGGUF
     ├── OptionError            an option of the wrong type, or unknown in a Modelfile
@@ -90,6 +94,36 @@ class DiskFull(StoreError):
         super().__init__("insufficient disk space" + numbers)
         self.needed = needed
         self.available = available
+
+
+class NotAFile(StoreError):
+    """A descriptor of a directory, a pipe, a device, or one that is not open for reading."""
+
+    def __init__(self) -> None:
+        super().__init__("not a regular file that can be read")
+
+
+class StoreBusy(StoreError):
+    """Another process is in the middle of a change, and does not finish it."""
+
+    def __init__(self) -> None:
+        super().__init__("the models directory is locked by another process")
+
+
+class ReadOnlyModel(StoreError):
+    """`name` in the form in which it is to be shown."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"model '{name}' cannot be deleted: it lies in a read-only store (OLLAMA_MODELS_EXTRA)")
+        self.name = name
+
+
+class DamagedManifests(StoreError):
+    """Manifests that cannot be read may need any blob; `reason` is what is wrong with the first."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"corrupt manifests detected, skipping prune operation.  Re-pull or delete to clear: {reason}")
+        self.reason = reason
 
 
 class InvalidManifest(StoreError):

@@ -10,6 +10,7 @@ The format is described at https://github.com/ggml-org/ggml/blob/master/docs/ggu
 """
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,8 +27,8 @@ MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 DEFAULT_ALIGNMENT: Final = 32
 MAX_KEYS: Final = 1 << 16
-MAX_TENSORS: Final = 1 << 17
-MAX_TEXT: Final = 64 << 20
+MAX_TENSORS: Final = 1 << 16
+MAX_TEXT: Final = 32 << 20
 """Bytes of all strings that are kept: names, and values that are no arrays."""
 MAX_DIMENSIONS: Final = 4
 MAX_TENSOR_NAME: Final = 63
@@ -54,7 +55,7 @@ def read_facts(path: Path) -> Header:
 
 def read_arrays(path: Path) -> dict[str, list[Any]]:
     """All arrays of a file's metadata. Raises `InvalidGGUF`, `OSError`."""
-    return {key: value.read() for key, value in read_header(path).kv.items() if isinstance(value, ArrayRef)}
+    return read_header(path).arrays()
 
 
 def has_magic(path: Path) -> bool:
@@ -118,12 +119,12 @@ class _Reader:
             raise InvalidGGUF(f"invalid array type: {kind}")
         if count > MAX_ARRAY:
             raise InvalidGGUF(f"GGUF array size {count} exceeds maximum {MAX_ARRAY}")
-        array = ArrayRef(self._path, cursor.position, count, kind)
+        start = cursor.position
         if kind == STRING:
             cursor.skip_strings(count)
         else:
             cursor.skip(count * FIXED[kind].size)
-        return array
+        return ArrayRef(self._path, start, count, kind, cursor.position - start)
 
     def _alignment(self) -> int:
         alignment = self._kv.get("general.alignment", DEFAULT_ALIGNMENT)
@@ -159,7 +160,7 @@ class _Reader:
         return TENSOR_TYPES.get(type_id)
 
     def _check(self, tensors: list[Tensor], data_start: int) -> None:
-        """Names differ, sums fit, and all data lies inside of the file."""
+        """Names differ, sums fit, and all data lies inside of the file, each tensor's for itself."""
         names: set[str] = set()
         total = 0
         for tensor in tensors:
@@ -176,6 +177,10 @@ class _Reader:
                 raise InvalidGGUF(
                     f"tensor {quote(tensor.name)} offset+size ({end}) exceeds file size ({self._cursor.size})"
                 )
+        by_place = sorted((tensor for tensor in tensors if tensor.bytes), key=lambda tensor: tensor.offset)
+        for before, after in pairwise(by_place):
+            if before.offset + before.bytes > after.offset:
+                raise InvalidGGUF(f"tensors {quote(before.name)} and {quote(after.name)} overlap")
 
     def _kept_string(self) -> str:
         before = self._cursor.position

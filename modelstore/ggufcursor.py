@@ -4,6 +4,7 @@ Memory stays at one window plus the longest string: every length is compared wit
 anything is read, and arrays are passed over without being kept.
 """
 
+import errno
 import os
 import stat
 import struct
@@ -37,19 +38,28 @@ FIXED: Final[dict[int, struct.Struct]] = {
     12: struct.Struct("<d"),
 }
 """Value types of constant size; 8 is a string, 9 an array."""
+_NOT_A_FILE: Final = "not a regular file"
 U32: Final = FIXED[UINT32]
 U64: Final = FIXED[10]
 
 
 @contextmanager
 def opened(path: Path) -> "Generator[Cursor]":
-    """A cursor at the start of a regular file. Raises `InvalidGGUF` for anything else, `OSError` if it is not there."""
-    # Without O_NONBLOCK opening a FIFO would wait for its other end.
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    """A cursor at the start of a regular file, no link to one.
+
+    Raises `InvalidGGUF` for anything else, `OSError` if it is not there.
+    """
+    try:
+        # Without O_NONBLOCK opening a FIFO would wait for its other end.
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError as error:
+        if error.errno not in (errno.ELOOP, errno.ENXIO):  # a link, a socket
+            raise
+        raise InvalidGGUF(_NOT_A_FILE) from error
     try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
-            raise InvalidGGUF("not a regular file")
+            raise InvalidGGUF(_NOT_A_FILE)
         yield Cursor(fd, status.st_size)
     finally:
         os.close(fd)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
@@ -15,7 +15,9 @@ from modelstore.ggufcursor import FIXED, FLOAT32, STRING, opened
 from modelstore.numbers import float32
 
 MAX_LISTED: Final = 1 << 22
-"""Elements of the longest array that `ArrayRef.read` turns into a list."""
+"""Elements of all arrays together that are turned into lists."""
+MAX_LISTED_BYTES: Final = 64 << 20
+"""Bytes in the file of all arrays together that are turned into lists."""
 QUANTIZATION_VERSION: Final = 2
 """Of the block formats in use since 2023; older ones cannot be loaded any more."""
 _GLOBAL: Final = ("general.", "tokenizer.")
@@ -35,17 +37,26 @@ class ArrayRef:
     count: int
     elem_type: int
     """A value type's number, see `ggufcursor.FIXED`; 8 is a string."""
+    size: int
+    """Bytes in the file."""
 
     def read(self) -> list[Any]:
         """The elements. Raises `InvalidGGUF` (for one too long to list too), `OSError` when the file is gone."""
-        if self.count > MAX_LISTED:
-            raise InvalidGGUF(f"GGUF array size {self.count} exceeds maximum {MAX_LISTED}")
+        _check_listed([self])
         with opened(self.path) as cursor:
             cursor.seek(self.offset)
             if self.elem_type == STRING:
                 return [cursor.string() for _ in repeat(None, self.count)]
             values = cursor.values(FIXED[self.elem_type], self.count)
         return [float32(value) for value in values] if self.elem_type == FLOAT32 else values
+
+
+def _check_listed(arrays: Collection[ArrayRef]) -> None:
+    count, size = sum(array.count for array in arrays), sum(array.size for array in arrays)
+    if count > MAX_LISTED:
+        raise InvalidGGUF(f"GGUF array size {count} exceeds maximum {MAX_LISTED}")
+    if size > MAX_LISTED_BYTES:
+        raise InvalidGGUF(f"GGUF arrays of {size} bytes exceed maximum {MAX_LISTED_BYTES}")
 
 
 Value: TypeAlias = int | float | bool | str | ArrayRef
@@ -154,8 +165,11 @@ class Header:
     def metadata(self, verbose: bool = False) -> dict[str, Any]:
         """All values by sorted key, with the counted `general.parameter_count`, ready for JSON.
 
-        An array is a list if `verbose`, else None, or [] when it is empty. NaN and infinities are None.
+        An array is a list if `verbose`, else None, or [] when it is empty. NaN and infinities are None. If `verbose`,
+        raises like `arrays`.
         """
+        if verbose:
+            _check_listed(self._references().values())
         members = {key: _listed(value, verbose) for key, value in self.kv.items()}
         members["general.parameter_count"] = self.parameter_count
         return dict(sorted(members.items()))
@@ -170,6 +184,15 @@ class Header:
     def listed_tensors(self) -> list[Tensor]:
         """The tensors as they are shown for weights: by block and name."""
         return sorted(self.tensors, key=_place) if self._is_text_only else list(self.tensors)
+
+    def arrays(self) -> dict[str, list[Any]]:
+        """The arrays by key. Raises `InvalidGGUF` (for more than can be listed too), `OSError`."""
+        references = self._references()
+        _check_listed(references.values())
+        return {key: array.read() for key, array in references.items()}
+
+    def _references(self) -> dict[str, ArrayRef]:
+        return {key: value for key, value in self.kv.items() if isinstance(value, ArrayRef)}
 
     @property
     def _is_text_only(self) -> bool:

@@ -1,28 +1,31 @@
 """Blobs that somebody works with and that no manifest names yet.
 
 A create or a pull holds the digests of its layers from before it looks whether they are there until its manifest is
-written. Nothing that is held is removed.
+written. Nothing that is held is removed. Other processes do not see it: there the lock alone decides, and a blob that
+one of them removed in between is missed when the manifest is to be written.
 """
 
-import threading
 from collections import Counter
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
+from pathlib import Path
 
 from modelstore.digest import Digest
+from modelstore.storelock import StoreLock
 
 
 class Holds:
     """Who needs what, and the lock under which that is decided. One for each store."""
 
-    def __init__(self) -> None:
-        self.lock = threading.RLock()
+    def __init__(self, directory: Path | None = None) -> None:
+        """`directory` is locked to keep other processes out; None: there are none."""
+        self.lock = StoreLock(directory)
         """Held for moments only: looking who needs a blob and removing it, or checking blobs and writing a manifest."""
         self._counts: Counter[Digest] = Counter()
 
     def digests(self) -> frozenset[Digest]:
         """All that is held now."""
-        with self.lock:
+        with self.lock.threads:
             return frozenset(self._counts)
 
     @contextmanager
@@ -36,8 +39,8 @@ class Holds:
             hold.release()
 
     def count(self, digest: Digest, change: int) -> None:
-        """Note one holder more or less."""
-        with self.lock:
+        """Note one holder more or less; waits while somebody in this process decides what to remove."""
+        with self.lock.threads:
             self._counts[digest] += change
             if not self._counts[digest]:
                 del self._counts[digest]

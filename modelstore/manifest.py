@@ -4,7 +4,7 @@ A model's identity is the SHA-256 of its manifest file, so what is written here 
 what comes from a registry is kept as it came.
 """
 
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeAlias, TypeVar
 
 import msgspec
 
@@ -34,6 +34,15 @@ JSON_TYPE: Final = "application/vnd.ollama.image.json"
 MAX_BYTES: Final = 4 << 20
 """Size of the largest manifest that is read."""
 MAX_LAYERS: Final = 10_000
+MAX_VALUES: Final = 500_000
+"""JSON values in a manifest, a config, parameters, messages: each takes many times its length once it is decoded."""
+MAX_CONFIG: Final = 1 << 20
+"""Bytes of the largest config, and of the largest parameters."""
+
+
+_TOO_LARGE: Final = 1 << 62
+"""Bytes that no disk holds."""
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 
 class Layer(msgspec.Struct, frozen=True):
@@ -70,7 +79,10 @@ class Manifest(msgspec.Struct, frozen=True):
         if len(layers) > MAX_LAYERS:
             raise InvalidManifest(f"{len(layers)} layers are more than {MAX_LAYERS}")
         config = wire.config.layer() if wire.config is not None and wire.config.digest else None
-        return cls(tuple(layer.layer() for layer in layers), config)
+        made = cls(tuple(layer.layer() for layer in layers), config)
+        if made.size >= _TOO_LARGE:
+            raise InvalidManifest("layers of impossible size")
+        return made
 
     def encode(self) -> bytes:
         """The file, with the newline at its end."""
@@ -126,8 +138,8 @@ class ModelConfig(msgspec.Struct, frozen=True):
     remote_host: str = ""
     remote_model: str = ""
     capabilities: list[str] = []
-    context_length: int = 0
-    embedding_length: int = 0
+    context_length: Int64 = 0
+    embedding_length: Int64 = 0
     base_name: str = ""
     draft: Draft | None = None
     architecture: str = "amd64"
@@ -152,16 +164,18 @@ _ALWAYS: Final = {"model_format", "model_family", "model_families", "model_type"
 
 
 class _WireLayer(msgspec.Struct):
-    mediaType: str = ""
-    digest: str = ""
-    size: int = 0
+    mediaType: str | None = None
+    digest: str | None = None
+    size: int | None = None
     from_: str | None = msgspec.field(default=None, name="from")
     name: str | None = None
 
     def layer(self) -> Layer:
-        if self.size < 0:
-            raise InvalidManifest(f"a layer of {self.size} bytes")
-        return Layer(self.mediaType, Digest.parse(self.digest), self.size, self.from_ or "", self.name or "")
+        size = self.size or 0
+        if not 0 <= size < _TOO_LARGE:
+            raise InvalidManifest("a layer of impossible size")
+        digest = Digest.parse(self.digest or "")
+        return Layer(self.mediaType or "", digest, size, self.from_ or "", self.name or "")
 
 
 class _WireManifest(msgspec.Struct):
@@ -172,7 +186,14 @@ class _WireManifest(msgspec.Struct):
 T = TypeVar("T")
 
 
+def check_values(data: bytes) -> None:
+    """Raises `InvalidManifest` for JSON of so many values that decoding it would take all memory."""
+    if sum(map(data.count, (b",", b"[", b"{"))) > MAX_VALUES:
+        raise InvalidManifest(f"more than {MAX_VALUES} values")
+
+
 def _decode(data: bytes, kind: type[T]) -> T:
+    check_values(data)
     try:
         return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -17,7 +19,9 @@ from modelstore.errors import BlobNotFound, InvalidGGUF, InvalidManifest
 from modelstore.manifest import (
     ADAPTER_TYPE,
     DRAFT_TYPE,
+    EMBED_TYPE,
     LICENSE_TYPE,
+    MAX_CONFIG,
     MESSAGES_TYPE,
     MODEL_TYPE,
     PARAMS_TYPE,
@@ -28,14 +32,20 @@ from modelstore.manifest import (
     Layer,
     Manifest,
     ModelConfig,
+    check_values,
 )
 from modelstore.names import Name
 
 if TYPE_CHECKING:
     from modelstore.capabilities import Capabilities, Facts, TemplateMode
 
+log = logging.getLogger(__name__)
+
 MAX_TEXT: Final = 16 << 20
-"""Bytes of the largest config, template, list of messages … that is read."""
+"""Bytes of the largest template, licence, list of messages … that is read."""
+_EARLIEST: Final = 0
+_LATEST: Final = 253_402_200_000
+"""The year 9999, the last that a date can show in every zone; a file may claim to be from any other."""
 _UNREADABLE: Final = (InvalidGGUF, BlobNotFound, OSError)
 
 
@@ -94,12 +104,14 @@ class StoredModel:
         """Read everything but the weights and licences. Raises `InvalidManifest`, `InvalidDigest`, `BlobNotFound`."""
         manifest = Manifest.parse(data)
         texts = _Texts(manifest, blobs)
+        if manifest.of_type(EMBED_TYPE):
+            log.warning("%s contains embeddings, which are ignored: the layer is deprecated", name.short)
         return cls(
             name=name,
             digest=hashlib.sha256(data).hexdigest(),
             modified_ns=modified_ns,
             manifest=manifest,
-            config=ModelConfig.parse(blobs.read(manifest.config.digest, MAX_TEXT))
+            config=ModelConfig.parse(blobs.read(manifest.config.digest, MAX_CONFIG))
             if manifest.config
             else ModelConfig(),
             template=texts.last(TEMPLATE_TYPE, PROMPT_TYPE),
@@ -120,6 +132,7 @@ class StoredModel:
     def modified_at(self) -> datetime:
         """`modified_ns` in the local zone, to the microsecond."""
         seconds, nanoseconds = divmod(self.modified_ns, 1_000_000_000)
+        seconds = min(max(seconds, _EARLIEST), _LATEST)
         return datetime.fromtimestamp(seconds).astimezone().replace(microsecond=nanoseconds // 1000)
 
     @property
@@ -293,25 +306,41 @@ class _Texts:
         return _text(self._blobs, layers[-1]) if layers else None
 
     def params(self) -> dict[str, Any]:
-        members = self._json(PARAMS_TYPE, dict)
+        members = self._json(PARAMS_TYPE, dict, MAX_CONFIG)
         return cast("dict[str, Any]", members) if members is not None else {}
 
     def messages(self) -> list[dict[str, Any]]:
-        items = cast("list[Any]", self._json(MESSAGES_TYPE, list) or [])
+        items = cast("list[Any]", self._json(MESSAGES_TYPE, list, MAX_TEXT) or [])
         if not all(isinstance(item, dict) for item in items):
             raise InvalidManifest("messages are not all objects")
         return items
 
-    def _json(self, media_type: str, kind: type) -> object:
+    def _json(self, media_type: str, kind: type, limit: int) -> object:
         """The decoded blob, None for an absent one or a null."""
-        text = self.last(media_type)
+        layers = self._manifest.of_type(media_type)
+        data = self._blobs.read(layers[-1].digest, limit) if layers else b"null"
+        check_values(data)
         try:
-            value = json.loads(text) if text is not None else None
+            text = data.decode("utf-8", "replace")
+            value = json.loads(text, parse_int=_integer, parse_float=_double, parse_constant=_double)
         except (ValueError, RecursionError) as error:
             raise InvalidManifest(f"{media_type}: {error}") from error
         if value is not None and not isinstance(value, kind):
             raise InvalidManifest(f"{media_type} is no {kind.__name__}")
         return value
+
+
+def _integer(text: str) -> int | float:
+    """Numbers of more than 64 bits are doubles, as every number is to who wrote them."""
+    return int(text) if len(text) < 19 else _double(text)
+
+
+def _double(text: str) -> float:
+    """Raises `ValueError` for what no double can hold."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no number")
+    return value
 
 
 def _text(blobs: BlobStore, layer: Layer) -> str:

@@ -9,7 +9,8 @@ Parsing is one scan over the text with a cursor. Where the next character stands
 
 A value runs to the end of its line. One that begins with a quote (`"` or three of them) runs on until a line ends with
 the same quote; what lies between is taken literally. There are no escapes, no continued lines and no comments behind
-a command.
+a command. So some texts cannot stand in a Modelfile at all: those with invisible characters, which reading drops, and
+those for which no quote does, such as one of several lines that has three quotes and a single one at ends of lines.
 """
 
 import re
@@ -20,6 +21,7 @@ from typing import Any, Final
 
 from modelstore import options
 from modelstore.errors import ModelfileError
+from modelstore.quoting import quote
 
 COMMANDS: Final = (
     "from", "license", "template", "system", "adapter", "draft",
@@ -30,6 +32,8 @@ ROLES: Final = ("system", "user", "assistant")
 _BAD_COMMAND: Final = "command must be one of " + ", ".join(f'"{c}"' for c in COMMANDS[:-1]) + ', or "requires"'
 _BAD_ROLE: Final = 'message role must be one of "system", "user", or "assistant"'
 _BAD_REQUIRES: Final = "requires must be a valid semver (e.g. 0.14.0)"
+_COMMAND: Final = re.compile(r"(?s:.)[A-Za-z]*")
+"""Whatever begins a command: its first character is judged with the whole word."""
 _WORD: Final = re.compile(r"[A-Za-z]*")
 _PARAMETER: Final = re.compile(r"[A-Za-z0-9_]*")
 _BLANKS: Final = " \t\r\n"
@@ -51,21 +55,42 @@ class Command:
     args: str
 
     def __str__(self) -> str:
+        """The line, or lines, that read back as this command; where there is none, what the reference would print."""
+        forms = self._forms()
+        return next(filter(self._is_read_from, forms), forms[0])
+
+    def printed(self) -> str:
+        """The same, but raises ModelfileError for what cannot stand in a Modelfile."""
+        # Any name may stand behind PARAMETER, so a message without a role can come from there.
+        forms = (*self._forms(), *(f"PARAMETER {self.name} {form}" for form in _quotations(self.args)))
+        line = next(filter(self._is_read_from, forms), None)
+        if line is None:
+            raise ModelfileError(f"{self.name or 'parameter'} {quote(self.args)} cannot be written in a Modelfile")
+        return line
+
+    def _forms(self) -> list[str]:
+        """Ways to write it, the reference's first. It knows no quotes behind FROM."""
         match self.name:
             case "model":
-                return f"FROM {self.args}"
+                return [f"FROM {form}" for form in dict.fromkeys((self.args, *_quotations(self.args)))]
             case "message":
                 role, _, text = self.args.partition(": ")
-                return f"MESSAGE {role} {quoted(text)}"
+                return [f"MESSAGE {role} {form}" for form in _quotations(text)]
             case "license" | "template" | "system" | "adapter" | "draft" | "renderer" | "parser" | "requires":
-                return f"{self.name.upper()} {quoted(self.args)}"
+                return [f"{self.name.upper()} {form}" for form in _quotations(self.args)]
             case _:
-                return f"PARAMETER {self.name} {quoted(self.args)}"
+                return [f"PARAMETER {self.name} {form}" for form in _quotations(self.args)]
+
+    def _is_read_from(self, line: str) -> bool:
+        try:
+            return _Scanner(_printable(f"{line}\n")).commands() == [self]
+        except ModelfileError:
+            return False
 
 
 @dataclass(frozen=True, slots=True)
 class Modelfile:
-    """The commands of a file in their order; `str()` prints one a line."""
+    """The commands of a file in their order."""
 
     commands: tuple[Command, ...]
 
@@ -81,7 +106,11 @@ class Modelfile:
         return cls(commands)
 
     def __str__(self) -> str:
-        return "".join(f"{command}\n" for command in self.commands)
+        """One command a line; parsing it gives the same commands.
+
+        Raises ModelfileError for a text that cannot stand in a Modelfile. None that was parsed from one is like that.
+        """
+        return "".join(f"{command.printed()}\n" for command in self.commands)
 
     def values(self, name: str) -> list[str]:
         """Arguments of every command of that name: `model`, `adapter` and `draft` are what a client resolves itself."""
@@ -93,6 +122,8 @@ class Modelfile:
 
     def to_request(self) -> dict[str, Any]:
         """The fields of a create request that need no file system; `from` is the last FROM argument as written.
+
+        What is empty is left out: it means the same.
 
         Raises ModelfileError for a bad version, OptionError for an unknown parameter or a value of the wrong kind.
         """
@@ -106,18 +137,20 @@ class Modelfile:
                 _add_parameter(parameters, command)
         if parameters:
             request["parameters"] = dict(sorted(parameters.items()))
-        return {field: request[field] for field in _REQUEST_ORDER if field in request}
+        return {field: request[field] for field in _REQUEST_ORDER if request.get(field)}
 
 
 def quoted(text: str) -> str:
-    """A value as a Modelfile shows it: in quotes where it has lines or blanks to keep, else bare.
-
-    Not every text survives being read again: one that begins with a quote, holds three in a row, or begins or ends
-    with a tab does not. The form is the one clients know, so it stays.
-    """
+    """A value as the reference prints it: in quotes where it has lines or blanks to keep, else bare."""
     if "\n" not in text and not text.startswith(" ") and not text.endswith(" "):
         return text
     return f'"""{text}"""' if '"' in text else f'"{text}"'
+
+
+def _quotations(text: str) -> list[str]:
+    """All forms of a value, the reference's first. Each is read as the text or as something else."""
+    one, three = f'"{text}"', f'"""{text}"""'
+    return list(dict.fromkeys((quoted(text), text, three, one) if '"' in text else (quoted(text), text, one, three)))
 
 
 # -- reading --------------------------------------------------------------------------------------------------------
@@ -149,7 +182,7 @@ class _Scanner:
         return False
 
     def _command(self) -> Command:
-        word = self._word(_WORD, lambda _: self._error(_BAD_COMMAND)).lower()
+        word = self._word(_COMMAND, lambda _: self._error(_BAD_COMMAND)).lower()
         if word not in COMMANDS:
             raise self._error(_BAD_COMMAND)
         self.at += 1
@@ -232,9 +265,8 @@ def _decoded(source: bytes | str) -> str:
 
 def _printable(text: str) -> str:
     """Without what shows nothing: controls, joiners, odd spaces, private and unassigned characters."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(char for char in text if char in _BLANKS or unicodedata.category(char)[0] in "LMNPS")
+    gone = [char for char in set(text) if char not in _BLANKS and unicodedata.category(char)[0] not in "LMNPS"]
+    return text.translate(dict.fromkeys(map(ord, gone))) if gone else text
 
 
 # -- the request ----------------------------------------------------------------------------------------------------
@@ -247,7 +279,7 @@ _Fill = Callable[[dict[str, Any], str], None]
 
 
 def _set(field: str) -> _Fill:
-    """Last one wins; an empty text takes the field away again, as a request without it means the same."""
+    """The last one wins, an empty one too."""
 
     def fill(request: dict[str, Any], args: str) -> None:
         request[field] = args

@@ -11,6 +11,8 @@ from decimal import Decimal
 from typing import Final
 
 FLOAT32_MAX: Final = 3.4028234663852886e38
+FLOAT32_OVERFLOW: Final = 3.4028235677973366e38
+"""From here on a number is too large to be rounded to a float32."""
 _FLOAT32_TINY: Final = 1.1754943508222875e-38
 _F32: Final = struct.Struct("<f")
 
@@ -19,7 +21,7 @@ def float32(value: float) -> float:
     """The float32 next to a number, as the float that prints with its digits; finite values stay finite."""
     if not math.isfinite(value):
         return value
-    if abs(value) > FLOAT32_MAX:
+    if abs(value) >= FLOAT32_OVERFLOW:
         return math.copysign(FLOAT32_MAX, value)
     (exact,) = _F32.unpack(_F32.pack(value))
     # Six digits survive the way through a normal float32, so a text of six or fewer is the shortest if it leads back.
@@ -34,6 +36,14 @@ def _rounded(value: float) -> float:
     """The float32 nearest to a number; infinity beyond the largest."""
     try:
         return _F32.unpack(_F32.pack(value))[0]
+    except OverflowError:
+        return math.copysign(math.inf, value)
+
+
+def double(value: float) -> float:
+    """A number as a float; an integer beyond all floats becomes infinity."""
+    try:
+        return float(value)
     except OverflowError:
         return math.copysign(math.inf, value)
 

@@ -9,11 +9,12 @@ import math
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum
 from typing import Any, Final, TypeAlias, cast
 
 from modelstore.errors import OptionError
-from modelstore.numbers import FLOAT32_MAX, float32, listed_number
+from modelstore.numbers import FLOAT32_MAX, FLOAT32_OVERFLOW, double, float32, listed_number
 from modelstore.quoting import quote
 
 log = logging.getLogger(__name__)
@@ -95,6 +96,8 @@ def is_deprecated(name: str) -> bool:
 # -- a Modelfile's text -----------------------------------------------------------------------------------------------
 
 _INT: Final = re.compile(r"[+-]?[0-9]{1,40}")
+_SHOWN_INT: Final = re.compile(r"-?[0-9](?:\.[0-9]{1,17})?e\+[0-9]{2}")
+"""How a model's own listing shows an integer of seven digits and more."""
 _DECIMAL: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _HEXADECIMAL: Final = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
 _TRUE: Final = frozenset({"1", "t", "T", "TRUE", "true", "True"})
@@ -112,9 +115,7 @@ def parse_modelfile_value(name: str, text: str) -> Value:
         raise OptionError(name, f"unknown parameter '{name}'")
     match option.kind:
         case Kind.INT:
-            if _INT.fullmatch(text) and int(text) in _INT64:
-                return int(text)
-            raise OptionError(name, f"invalid int value [{text}]")
+            return _parse_int(name, text)
         case Kind.FLOAT:
             return _parse_float(name, text)
         case Kind.BOOL:
@@ -123,6 +124,16 @@ def parse_modelfile_value(name: str, text: str) -> Value:
             raise OptionError(name, f"invalid bool value [{text}]")
         case Kind.STRINGS:
             return [text]
+
+
+def _parse_int(name: str, text: str) -> int:
+    """Digits, or the form in which a shown Modelfile has them: what was printed has to be good for reading."""
+    value = int(text) if _INT.fullmatch(text) else None
+    if value is None and _SHOWN_INT.fullmatch(text) and (shown := Decimal(text)) == shown.to_integral_value():
+        value = int(shown)
+    if value is None or value not in _INT64:
+        raise OptionError(name, f"invalid int value [{text}]")
+    return value
 
 
 def _parse_float(name: str, text: str) -> float:
@@ -134,7 +145,7 @@ def _parse_float(name: str, text: str) -> float:
             value = float.fromhex(text)
         except OverflowError:
             pass
-    if abs(value) > FLOAT32_MAX:
+    if abs(value) >= FLOAT32_OVERFLOW:
         raise OptionError(name, f"invalid float value [{text}]")
     return float32(value)
 
@@ -234,7 +245,7 @@ def _written(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return listed_number(float(value))
+            return listed_number(double(value))
         case None:
             return "<nil>"
         case _:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from modelstore.modelfile import Command
-from modelstore.numbers import listed_number
+from modelstore.numbers import double, listed_number
 
 if TYPE_CHECKING:
     from modelstore.model import StoredModel
@@ -55,6 +55,6 @@ def _text(value: Any) -> str:
         case bool():
             return "true" if value else "false"
         case int() | float():
-            return listed_number(float(value))
+            return listed_number(double(value))
         case _:
             return str(value)

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Iterable
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from modelstore.blobs import BlobWriter
 from modelstore.digest import Digest
+from modelstore.errors import StoreError
 from modelstore.holds import Hold
 from modelstore.manifest import Manifest
 from modelstore.names import Name
@@ -35,13 +37,19 @@ class Transaction:
         self._hold.add(*digests)
 
     def has(self, digest: Digest) -> bool:
-        """Whether the blob is there; then it is kept."""
+        """Whether the blob is there; then it is kept. One that is only elsewhere is brought here."""
         self.keep([digest])
-        return self.store.blobs.touch(digest)
+        if self.store.blobs.touch(digest):
+            return True
+        if not self.store.bring(digest):
+            return False
+        self._new.append(digest)
+        return True
 
     def put(self, data: bytes, digest: Digest) -> bool:
         """Have a blob with this content, whose digest it is; False if it was there already."""
-        if self.has(digest):
+        self.keep([digest])
+        if self.store.blobs.touch(digest, len(data)):
             return False
         self._new.append(digest)
         self.store.blobs.put(data)
@@ -49,10 +57,23 @@ class Transaction:
 
     def commit(self, writer: BlobWriter, expected: Digest | None = None) -> Digest:
         """Finish a blob that was not there when its writing began. Raises like `BlobWriter.commit`."""
+        if expected is not None:
+            self.keep([expected])
         digest = writer.commit(expected)
         self._new.append(digest)
         self.keep([digest])
         return digest
+
+    def adopt(self, path: Path, digest: Digest) -> None:
+        """Move a complete file, whose digest it is, to its place among the blobs; nothing is left at `path`."""
+        self.keep([digest])
+        if not self.store.blobs.touch(digest, path.stat().st_size):
+            self._new.append(digest)
+        self.store.blobs.adopt(path, digest)
+
+    def made(self, digest: Digest) -> bool:
+        """Whether the blob was written in this block."""
+        return digest in self._new
 
     def write(self, name: Name, manifest: Manifest | bytes) -> frozenset[Digest]:
         """Make it a model; returns what only its predecessor of that name used. Raises `BlobNotFound`."""
@@ -75,5 +96,5 @@ class Transaction:
     def _undo(self) -> None:
         try:
             self.store.catalog.remove_unused(self._new)
-        except OSError as failure:  # the first error is the one to tell
+        except (StoreError, OSError) as failure:  # the first error is the one to tell
             log.warning("blobs of an unfinished model stay: %s", failure)

@@ -10,24 +10,26 @@ A request body that cannot be decoded is a `server.gojson.walk.DecodeError`, of 
 `modelstore.errors.StoreError`, of the scheduler a `scheduler.errors.SchedulerError`; `describe` knows them all.
 """
 
-import errno
 import os
 
 from modelstore.errors import (
     BlobNotFound,
     CreateError,
+    DamagedManifests,
     DigestMismatch,
     InvalidDigest,
     InvalidName,
     ModelfileError,
     ModelNotFound,
+    NotAFile,
+    ReadOnlyModel,
     SourceConflict,
     StoreError,
 )
 from scheduler.errors import QueueFull, RunnerFailed, SchedulerError, ShuttingDown, WeightsMissing
 from server.gojson.walk import DecodeError
 
-_AT_FAULT = (InvalidName, SourceConflict, InvalidDigest, DigestMismatch, ModelfileError, DecodeError)
+_AT_FAULT = (InvalidName, SourceConflict, InvalidDigest, DigestMismatch, NotAFile, ModelfileError, DecodeError)
 """Errors that are the client's own doing."""
 
 
@@ -78,24 +80,19 @@ def describe(error: Exception) -> ApiError | None:
             return ApiError(error.status, error.message)
         case ModelNotFound() | BlobNotFound():
             return ApiError(404, str(error))
+        case ReadOnlyModel():
+            return ApiError(403, str(error))
+        case DamagedManifests():
+            return ApiError(409, str(error))
         case QueueFull() | ShuttingDown():
             return ApiError(503, str(error))
         case WeightsMissing():
             return ApiError(404, str(error))
         case OSError():
-            return ApiError(500, os_text(error))
+            return ApiError(500, os.strerror(error.errno).lower() if error.errno else type(error).__name__)
         case _ if isinstance(error, _AT_FAULT):
             return ApiError(400, str(error))
         case StoreError() | SchedulerError():
             return ApiError(500, str(error))
         case _:
             return None
-
-
-def os_text(error: OSError) -> str:
-    """What the operating system refused, as Go words it: `open <path>: no such file or directory`."""
-    reason = os.strerror(error.errno).lower() if error.errno else str(error)
-    if not error.filename:
-        return reason
-    verb = "stat" if error.errno == errno.ENOTDIR else "open"
-    return f"{verb} {os.fsdecode(error.filename)}: {reason}"

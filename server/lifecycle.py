@@ -27,7 +27,7 @@ from modelstore.store import Store
 from scheduler.errors import ShuttingDown
 from scheduler.loop import Scheduler
 from scheduler.requests import Limits
-from server import build, firststart, listening, log, selftest
+from server import build, firststart, listening, log, selftest, servicestore
 from server.app import create_app
 from server.errors import ServerError
 from server.origins import Origins
@@ -134,6 +134,7 @@ class Daemon:
         trial.cancel()
         _log.info("shutting down", drain=f"{self._settings.drain_timeout:g}s")
         await drain(services, interrupts.cut, self._settings.drain_timeout)
+        await services.reception.close()
         await _close(server)
         return 1 if interrupts.cut.is_set() else 0
 
@@ -143,9 +144,14 @@ class Daemon:
         for warning in settings.warnings:
             _log.warning(warning)
         store = await asyncio.to_thread(
-            Store.open, settings.models, prune=not settings.no_prune, go_template=settings.go_template
+            Store.open,
+            settings.models,
+            prune=not settings.no_prune,
+            go_template=settings.go_template,
+            extras=settings.models_extra,
         )
-        await asyncio.to_thread(firststart.seed, store)
+        if await asyncio.to_thread(firststart.seed, store) is None:
+            await asyncio.to_thread(servicestore.mention, settings, store)
         scheduler = Scheduler(limits(settings))
         await scheduler.start()
         return Services(settings, store, scheduler, BundledTransfers())
@@ -172,6 +178,7 @@ class Daemon:
             await server.startup(self._sockets)
         except OSError as error:
             raise listening.refused(self._settings.host, error) from error
+        services.reception.open(services.store, services.activity)
         for sock in self._sockets:
             _log.info(f"Listening on {listening.address_of(sock)} (version {REFERENCE_VERSION})")
         _log.info("ready", program=f"{PROGRAM} {PROGRAM_VERSION}")
@@ -186,6 +193,7 @@ async def drain(services: Services, cut: asyncio.Event, seconds: float) -> None:
     leases = asyncio.ensure_future(services.scheduler.stop(seconds))
     await _first_of(idle, cut, timeout=seconds)
     services.jobs.stop(ShuttingDown())
+    services.reception.stop()
     await services.scheduler.stop(0.0)
     await leases
     await _first_of(idle, timeout=LAST_WORDS)

@@ -11,6 +11,7 @@ from modelstore.store import Store
 from scheduler.loop import Scheduler
 from server.jobs import Jobs
 from server.middleware import Activity
+from server.reception import Reception
 from server.settings import Settings
 
 
@@ -32,6 +33,7 @@ class Services:
     transfers: Transfers
     activity: Activity = field(default_factory=Activity)
     jobs: Jobs = field(default_factory=Jobs)
+    reception: Reception = field(default_factory=Reception)
 
 
 def services_of(request: Request) -> Services:

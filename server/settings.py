@@ -6,10 +6,11 @@ and the quotes around it; an empty one counts as unset.
 
 import json
 import math
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import Field, dataclass, field, fields
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, cast
 
 from scheduler.requests import FOREVER
 from server.gojson import duration
@@ -78,6 +79,10 @@ def _read_verbosity(text: str) -> int:
 
 def _read_list(text: str) -> tuple[str, ...]:
     return tuple(text.split(","))
+
+
+def _read_paths(text: str) -> tuple[Path, ...]:
+    return tuple(Path(part.strip()) for part in text.split(os.pathsep) if part.strip())
 
 
 def _read_hosts(text: str) -> tuple[str, ...]:
@@ -187,6 +192,14 @@ class Settings:
         "(default: an eighth of what is free, at most 4 GiB)",
         listed=False,
     )
+    models_extra: tuple[Path, ...] = _setting(
+        "OLLAMA_MODELS_EXTRA",
+        _read_paths,
+        (),
+        f"Further models directories, separated by '{os.pathsep}', whose models are listed and run and which are "
+        "never written to: of another user, or of the system's service",
+        listed=False,
+    )
     go_template: bool | None = _setting(
         "OLLAMA_GO_TEMPLATE",
         is_true,
@@ -272,7 +285,8 @@ def _show(value: object) -> str:
         case float():
             return "forever" if value == FOREVER else duration.format_nanoseconds(int(value * 1e9))
         case tuple():
-            return ",".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
+            items = cast("tuple[object, ...]", value)
+            return (os.pathsep if items and isinstance(items[0], Path) else ",").join(map(str, items))
         case _:
             return str(value)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from modelstore.bundled.content import Blob, blobs, manifest
 from modelstore.bundled.errors import PullError
+from modelstore.errors import StoreError
 from modelstore.manifest import Manifest
 from modelstore.names import Name
 from modelstore.progress import Progress, Report
@@ -52,8 +53,9 @@ def pull(store: "Store", name: Name, report: Report) -> None:
         report(Progress("removing unused layers"))
         try:
             store.remove_unused(replaced)
-        except OSError as error:  # the model is complete all the same
-            report(Progress(f"couldn't remove unused layers: {error.strerror}"))
+        except (StoreError, OSError) as error:  # the model is complete all the same
+            reason = error.strerror if isinstance(error, OSError) else error
+            report(Progress(f"couldn't remove unused layers: {reason}"))
     report(Progress("success"))
 
 

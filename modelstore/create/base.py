@@ -14,7 +14,7 @@ from modelstore.create.request import INVALID_NAME, CreateRequest
 from modelstore.create.sources import Part, read_parts
 from modelstore.errors import BlobNotFound, CreateError, InvalidGGUF, InvalidName, ModelNotFound, SourceConflict
 from modelstore.gguf import Header, read_header
-from modelstore.manifest import MODEL_TYPE, Layer, ModelConfig
+from modelstore.manifest import DRAFT_TYPE, MODEL_TYPE, Layer, ModelConfig
 from modelstore.names import Name, Source, split_source
 from modelstore.progress import Progress, Report
 
@@ -36,11 +36,26 @@ class Base:
     parts: Sequence[Part] = ()
     is_new: bool = False
     """The parts were uploaded, not taken from a model that is in use already."""
+    drafts: Sequence[Part] = ()
+    """Models that guess for it, inherited as they are."""
+
+    @property
+    def is_remote(self) -> bool:
+        """It runs elsewhere: there is nothing here to build upon."""
+        return bool(self.config.remote_host)
 
     @property
     def architecture(self) -> str | None:
         """Of the weights; None where there are none to be read."""
         return next((part.header.architecture for part in self.parts if part.media_type == MODEL_TYPE), None)
+
+
+def check_base(request: CreateRequest) -> None:
+    """Refuse what shows in the request itself. Raises CreateError."""
+    if request.base:
+        _, source = _parsed(request.base)
+        if request.remote_host or source is Source.CLOUD:
+            _remote(request, ModelConfig())
 
 
 def find_base(store: "Store", request: CreateRequest, config: ModelConfig, report: Report, pull: Pull) -> Base:
@@ -83,21 +98,22 @@ def _installed(store: "Store", name: Name, report: Report, pull: Pull) -> "Store
 def _inherit(blobs: "BlobStore", model: "StoredModel", config: ModelConfig) -> Base:
     layers = model.manifest.layers
     pieces = [Piece(msgspec.structs.replace(layer, from_=model.name.short)) for layer in layers]
-    return Base(inherited(config, model.config), pieces, _parts(blobs, layers))
+    weights, drafts = _parts(blobs, pieces, MODEL_TYPE), _parts(blobs, pieces, DRAFT_TYPE)
+    return Base(inherited(config, model.config), pieces, weights, drafts=drafts)
 
 
-def _parts(blobs: "BlobStore", layers: Sequence[Layer]) -> list[Part]:
+def _parts(blobs: "BlobStore", pieces: Sequence[Piece], media_type: str) -> list[Part]:
     """The weights among a base's layers; further shards count towards the first. Not checked again."""
     parts: list[Part] = []
-    for layer in layers:
-        header = _header(blobs, layer) if layer.media_type == MODEL_TYPE else None
+    for piece in pieces:
+        header = _header(blobs, piece.layer) if piece.media_type == media_type else None
         if header is None:
             continue
-        count = header.parameter_count
+        own, count = (piece,), header.parameter_count
         if parts and header.split is not None and header.split.number:
             first = parts.pop()
-            header, count = first.header, first.parameters + count
-        parts.append(Part(MODEL_TYPE, header, (), count))
+            header, own, count = first.header, (*first.pieces, piece), first.parameters + count
+        parts.append(Part(media_type, header, own, count))
     return parts
 
 

@@ -3,6 +3,7 @@
 import logging
 
 from modelstore.create.plan import Piece, Plan, written
+from modelstore.errors import StoreError
 from modelstore.manifest import CONFIG_TYPE, Manifest, ModelConfig
 from modelstore.names import Name
 from modelstore.progress import Progress, Report
@@ -23,7 +24,7 @@ def commit(transaction: Transaction, name: Name, plan: Plan, config: ModelConfig
     replaced = transaction.write(name, Manifest(tuple(piece.layer for piece in plan.pieces), end.layer))
     try:
         store.remove_unused(replaced)
-    except OSError as error:  # the model is complete all the same
+    except (StoreError, OSError) as error:  # the model is complete all the same
         log.warning("unused layers stay: %s", error)
     report(Progress("success"))
 
@@ -31,5 +32,8 @@ def commit(transaction: Transaction, name: Name, plan: Plan, config: ModelConfig
 def _placed(transaction: Transaction, piece: Piece) -> str:
     """The words for a layer, after its blob has been written if it was not there."""
     digest = piece.layer.digest
-    is_new = not transaction.has(digest) if piece.data is None else transaction.put(piece.data, digest)
+    if piece.data is not None:
+        is_new = transaction.put(piece.data, digest)
+    else:
+        is_new = transaction.made(digest) or not transaction.has(digest)
     return piece.status or f"{'creating new' if is_new else 'using existing'} layer {digest}"

@@ -80,10 +80,13 @@ def computed(config: ModelConfig, parts: Sequence[Part]) -> ModelConfig:
     return config
 
 
-def family_of(parts: Sequence[Part]) -> Family | None:
-    """The defaults of the model's architecture, if it has any."""
+def defaults(config: ModelConfig, parts: Sequence[Part]) -> dict[str, Any]:
+    """Parameters that a model gets along with its family's renderer and parser, where neither lacks one yet."""
+    if config.renderer and config.parser:
+        return {}
     architectures = (part.header.architecture for part in parts if part.media_type == MODEL_TYPE)
-    return next((FAMILIES[name] for name in architectures if name in FAMILIES), None)
+    family = next((FAMILIES[name] for name in architectures if name in FAMILIES), None)
+    return {"stop": list(family.stop)} if family and family.stop else {}
 
 
 def _with_weights(config: ModelConfig, part: Part) -> ModelConfig:
@@ -95,7 +98,7 @@ def _with_weights(config: ModelConfig, part: Part) -> ModelConfig:
         model_family=config.model_family or architecture,
         model_families=[*(config.model_families or ()), architecture],
         model_type=config.model_type or parameter_size(part.parameters),
-        file_type=config.file_type or part.header.file_type,
+        file_type=config.file_type or part.quantized or part.header.file_type,
         renderer=config.renderer or (family.renderer if family else ""),
         parser=config.parser or (family.parser if family else ""),
     )

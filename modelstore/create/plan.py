@@ -5,12 +5,13 @@ be written when the whole plan stands. So a request that fails leaves nothing be
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from modelstore import canonical
 from modelstore.digest import Digest
+from modelstore.errors import CreateError
 from modelstore.manifest import Layer
 
 _SURROGATES: Final = re.compile("[\ud800-\udfff]")
@@ -46,13 +47,22 @@ def stored(media_type: str, digest: Digest, size: int, origin: str = "") -> Piec
 
 
 def params_data(parameters: Mapping[str, Any]) -> bytes:
-    """The params blob. Raises ValueError for a number that JSON cannot hold."""
-    return canonical.encode_map(parameters) + b"\n"
+    """The params blob. Raises CreateError for what JSON cannot hold."""
+    return _encoded("parameters", canonical.encode_map, parameters)
 
 
 def messages_data(messages: list[dict[str, Any]]) -> bytes:
-    """The messages blob, its members in the order of the native API."""
-    return canonical.encode([_message(message) for message in messages]) + b"\n"
+    """The messages blob, its members in the order of the native API. Raises CreateError for what JSON cannot hold."""
+    return _encoded("messages", canonical.encode, [_message(message) for message in messages])
+
+
+def _encoded(what: str, encode: Callable[[Any], bytes], value: Any) -> bytes:
+    try:
+        return encode(value) + b"\n"
+    except RecursionError:
+        raise CreateError(f"{what} are nested too deeply") from None
+    except (ValueError, OverflowError):
+        raise CreateError(f"{what} hold a number that JSON cannot hold") from None
 
 
 _OPTIONAL: Final = ("thinking", "images", "tool_calls", "tool_name", "tool_call_id")

@@ -58,6 +58,13 @@ def check(request: CreateRequest) -> Name:
         raise CreateError(INVALID_NAME) from None
 
 
+def check_adapters(request: CreateRequest) -> None:
+    """The names that `check` leaves to the stream, as the reference does. Raises CreateError."""
+    for key in request.adapters or {}:
+        if not is_relative(key):
+            raise CreateError(f"file path must be relative: {key}")
+
+
 def _check_file(key: str, digest: str) -> None:
     if not is_relative(key):
         raise CreateError("file path must be relative")

@@ -12,7 +12,8 @@ from modelstore.quoting import quote
 Parsed: TypeAlias = tuple[str, Digest, Header]
 """A file's name in the request, its blob and its header."""
 
-_FILE_NAME: Final = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf")
+_BLOB_NAME: Final = re.compile(r"(?:.*/)?sha256-[0-9a-f]{64}")
+_FILE_NAME: Final = re.compile(r"(.*)-([0-9]{5})-of-([0-9]{5})\.gguf")
 
 
 def assemble(files: Sequence[Parsed]) -> list[list[Parsed]]:
@@ -34,8 +35,13 @@ def assemble(files: Sequence[Parsed]) -> list[list[Parsed]]:
 
 
 def _prefix(key: str, split: Split) -> str:
-    """The part of a shard's name that all shards share."""
+    """The part of a shard's name that all shards share.
+
+    Blobs of a store, as the Modelfile of a split model names them, go by what is in them alone.
+    """
     what = f"split GGUF {quote(key)}"
+    if _BLOB_NAME.fullmatch(key) and split.number is not None:
+        return "blobs"
     found = _FILE_NAME.fullmatch(key)
     if found is None or int(found[2]) < 1:
         raise CreateError(f"{what} must use llama.cpp split filename pattern")
@@ -65,4 +71,20 @@ def _ordered(shards: list[Parsed], count: int) -> list[Parsed]:
         raise CreateError("split GGUF is missing first shard")
     if len(by_number) != count:
         raise CreateError(f"split GGUF {quote(first)} has {len(by_number)} shards, expected {count}")
-    return [by_number[number] for number in range(count)]
+    ordered = [by_number[number] for number in range(count)]
+    _check_tensors(ordered)
+    return ordered
+
+
+def _check_tensors(shards: list[Parsed]) -> None:
+    """Every tensor lies in one shard only, and none is missing where the first says how many there are."""
+    seen: set[str] = set()
+    for key, _, header in shards:
+        for tensor in header.tensors:
+            if tensor.name in seen:
+                raise CreateError(f"split GGUF {quote(key)} has tensor {quote(tensor.name)}, as another shard has")
+            seen.add(tensor.name)
+    key, _, first = shards[0]
+    stated = first.integer("split.tensors.count", len(seen))
+    if stated != len(seen):
+        raise CreateError(f"split GGUF {quote(key)} states {stated} tensors, its shards have {len(seen)}")

@@ -31,6 +31,8 @@ class Part:
     pieces: tuple[Piece, ...]
     parameters: int
     """Of all shards."""
+    quantized: str = ""
+    """The type that it has been brought into by this request; empty if it is as it came."""
 
     @property
     def is_text_model(self) -> bool:
@@ -114,9 +116,10 @@ def _is_companion(blobs: BlobStore, key: str, digest: str) -> bool:
     return not key.endswith(".gguf") and not _looks_like_gguf(blobs, digest)
 
 
-def _looks_like_gguf(blobs: BlobStore, digest: str) -> bool:
+def _looks_like_gguf(blobs: BlobStore, text: str) -> bool:
     try:
-        return has_magic(blobs.path(Digest.parse(digest)))
+        digest = Digest.parse(text)
+        return blobs.has(digest) and has_magic(blobs.path(digest))
     except (InvalidDigest, OSError):
         return False
 

@@ -94,5 +94,5 @@ def _help(name: str, topic: Sequence[str]) -> int:
 
 def _unknown(name: str, word: str) -> str:
     text = f'unknown command "{word}" for "{name}"'
-    close = suggestions(word, program.COMMANDS)
+    close = suggestions(word, program.offered(name))
     return text + "".join(["\n\nDid you mean this?\n", *(f"\t{command}\n" for command in close)] if close else [])

@@ -62,6 +62,8 @@ class Arity:
             raise UsageError(f"accepts {self.least} arg(s), received {count}")
         if count < self.least:
             raise UsageError(f"requires at least {self.least} arg(s), only received {count}")
+        if self.most is not None and count > self.most:
+            raise UsageError(f"accepts at most {self.most} arg(s), received {count}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,8 @@ class Command:
     preflight: bool = True
     """Whether the daemon has to be there before anything else happens."""
     hidden: bool = False
+    own: bool = False
+    """Whether the reference has no such command; then its name's help does not list it either."""
 
     def flag(self, name: str) -> Flag | None:
         return next((flag for flag in (*self.flags, HELP) if flag.name == name), None)

@@ -8,8 +8,12 @@ from server.cli.grammar import HELP, Arity, Command, Flag, Kind
 ANY: Final = Arity()
 NONE: Final = Arity(0, 0)
 ONE: Final = Arity(1, 1)
+AT_MOST_ONE: Final = Arity(0, 1)
 TWO: Final = Arity(2, 2)
 SOME: Final = Arity(1)
+
+REFERENCE: Final = "ollama"
+"""The name under which help is the reference's, byte for byte."""
 
 _INSECURE: Final = Flag("insecure", "Use an insecure registry")
 _VERBOSE: Final = Flag("verbose", "Show timings for response")
@@ -76,6 +80,14 @@ COMMANDS: Final = (
     Command("ps", "ps", "List running models", ANY, environment=Audience.CLIENT),
     Command("cp", "cp SOURCE DESTINATION", "Copy a model", TWO, environment=Audience.CLIENT),
     Command("rm", "rm MODEL [MODEL...]", "Remove a model", SOME, environment=Audience.CLIENT),
+    Command(
+        "verify", "verify [MODEL]", "Check stored models for damage", AT_MOST_ONE, environment=Audience.CLIENT,
+        own=True,
+    ),
+    Command(
+        "prune", "prune", "Remove stored files that no model needs", NONE,
+        flags=(Flag("dry-run", "Only show what would be removed"),), environment=Audience.CLIENT, own=True,
+    ),
     Command("help", "help [command]", "Help about any command", ANY, preflight=False),
 )  # fmt: skip
 
@@ -83,6 +95,11 @@ COMMANDS: Final = (
 def find(word: str) -> Command | None:
     """The command of that name or alias."""
     return next((command for command in COMMANDS if word == command.name or word in command.aliases), None)
+
+
+def offered(program: str) -> list[Command]:
+    """The commands that a program of this name speaks of."""
+    return [command for command in COMMANDS if not (command.own and program == REFERENCE)]
 
 
 def help_text(program: str, command: Command) -> str:
@@ -93,7 +110,7 @@ def help_text(program: str, command: Command) -> str:
 def usage_text(program: str, command: Command) -> str:
     if command is ROOT:
         sections = ["Usage:", f"  {program} [flags]", f"  {program} [command]", "", "Available Commands:"]
-        sections += [f"  {c.name:<11} {c.short}" for c in COMMANDS if not c.hidden]
+        sections += [f"  {c.name:<11} {c.short}" for c in offered(program) if not c.hidden]
     else:
         sections = ["Usage:", f"  {program} {command.usage} [flags]"]
     if command.aliases:

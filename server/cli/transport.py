@@ -1,14 +1,15 @@
-"""HTTP to the daemon: the only module of the command line that opens a connection.
+"""HTTP to the daemon: the only module of the command line that opens a connection over the network.
 
     call      one request, one JSON answer                   an error shows the daemon's message alone
     stream    one request, JSON lines until the end          an error shows the status line in front
-    upload    a file as a blob
+    upload    a file as a blob; a large one is handed over (`handover`) if the daemon runs on this machine
 
 There is no time limit: loading a model takes as long as it takes. An answer that is closed early cancels what the
 daemon does for it.
 """
 
 import json
+import os
 import platform
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
@@ -21,6 +22,8 @@ import httpx2
 
 from server.cli.answer import Json, text
 from server.cli.errors import ServerDown, ServerError, SignInNeeded, TransportFailed
+from server.cli.handover import hand_over
+from server.handover import HEADER, WORTH_IT, address_in, is_possible
 from server.host import Host
 from server.version import REFERENCE_VERSION
 
@@ -63,15 +66,17 @@ class Client:
         """The answer's bytes, for who needs the digits of its numbers."""
         return self._request(method, path, body).content
 
-    def stream(self, path: str, body: Json) -> Generator[Json]:
+    def stream(self, path: str, body: Json | None = None, *, method: str = "POST") -> Generator[Json]:
         """Events until the stream ends. Raises ServerError for a bad status and for an error line.
 
         Close it (or leave `with closing(...)`) to cancel.
         """
         headers = {"Content-Type": "application/json", "Accept": "application/x-ndjson"}
         with (
-            self._failures("POST", path),
-            self._http.stream("POST", path, content=_encoded(body), headers=headers) as answer,
+            self._failures(method, path),
+            self._http.stream(
+                method, path, content=None if body is None else _encoded(body), headers=headers
+            ) as answer,
         ):
             if answer.status_code >= 400:
                 raise _failure(answer, answer.read(), streamed=True)
@@ -80,13 +85,27 @@ class Client:
 
     def upload(self, digest: str, path: Path, sent: Callable[[int], None]) -> None:
         """Store a file as the blob of that digest; `sent` hears how many bytes each piece had."""
-        with path.open("rb") as file, self._failures("POST", f"/api/blobs/{digest}"):
-            answer = self._http.post(
-                f"/api/blobs/{digest}",
-                content=_pieces(file, sent),
-                headers={"Content-Type": "application/json", "Content-Length": str(path.stat().st_size)},
-            )
-            _check(answer)
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size >= WORTH_IT and self._spared(digest, file.fileno(), size, sent):
+                return
+            with self._failures("POST", f"/api/blobs/{digest}"):
+                answer = self._http.post(
+                    f"/api/blobs/{digest}",
+                    content=_pieces(file, sent),
+                    headers={"Content-Type": "application/json", "Content-Length": str(size)},
+                )
+                _check(answer)
+
+    def _spared(self, digest: str, fd: int, size: int, sent: Callable[[int], None]) -> bool:
+        """Whether a file need not be uploaded: the daemon has it already, or takes it by descriptor."""
+        with self._failures("HEAD", f"/api/blobs/{digest}"):
+            answer = self._http.head(f"/api/blobs/{digest}")
+        if answer.status_code == HTTPStatus.OK:
+            sent(size)
+            return True
+        address = address_in(answer.headers.get(HEADER, "")) if self.host.is_loopback and is_possible() else ""
+        return bool(address) and hand_over(address, digest, fd, sent)
 
     def _request(self, method: str, path: str, body: Json | None = None) -> httpx2.Response:
         headers = {"Content-Type": "application/json"}

@@ -18,7 +18,7 @@ from server.messages import Message, Tool, ToolCall
 from server.parse import OutputParser, family_parser, parsers_for
 from server.parse.families import FAMILIES, Family
 from server.prompt import JinjaPrompt, PromptError, conversation, gotemplate, images
-from server.prompt.renderers import RENDERERS, Render
+from server.prompt.renderers import RENDERERS, Render, gemma4
 from server.prompt.truncate import fit
 
 _FORGETS_THINKING: Final = ("qwen3", "deepseek-r1")
@@ -234,6 +234,7 @@ def renderer_of(model: StoredModel, lease: Lease, *, chat: bool) -> Renderer:
     """The way to a prompt that suits the model. Raises `ApiError` for one that this server does not have."""
     mode = model.template_mode
     if mode is TemplateMode.RENDERER and (name := model.config.renderer):
+        name = gemma4.resolve(name, model.name.model, model.name.short, model.config.model_type)
         if name not in RENDERERS:
             raise ApiError(500, f"unknown renderer {quote(name)}")
         return BuiltinRenderer(RENDERERS[name])

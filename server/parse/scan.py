@@ -1,6 +1,7 @@
 """Finds JSON objects in a growing text without reading any of it twice."""
 
 import json
+import math
 import re
 from typing import Any, Final, NoReturn
 
@@ -71,12 +72,23 @@ class BracketScanner:
 
 def load_object(text: str) -> dict[str, Any] | None:
     """The JSON object, its keys in the order written; None if it is none."""
+    value = load(text)
+    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]  # keys are strings
+
+
+def load(text: str) -> Any:
+    """The JSON value; None if it is none, too deep, or a number beyond all doubles."""
     try:
-        value: Any = json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
     except (ValueError, RecursionError):
         return None
-    return value if isinstance(value, dict) else None  # pyright: ignore[reportUnknownVariableType]  # keys are strings
 
 
 def _refuse(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is no JSON")
+
+
+def _finite(text: str) -> float:
+    if math.isinf(value := float(text)):
+        _refuse(text)
+    return value

@@ -5,6 +5,7 @@
     ├── TemplateRefusal      the template itself calls the conversation wrong (raise_exception)
     ├── UnsupportedTool      a tool that the reference's engine does not take
     │   └── UnknownToolType
+    ├── RendererRefusal      a built-in renderer has no form for the conversation
     └── PrefillConflict      a half-written answer where none can be continued
 
 `message` is the text for the client, `status` the HTTP status that fits it. Go templates raise
@@ -42,6 +43,12 @@ class UnknownToolType(UnsupportedTool):
 
 
 class PrefillConflict(PromptError): ...
+
+
+class RendererRefusal(PromptError):
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.message = detail
 
 
 def _envelope(status: int, detail: str) -> str:

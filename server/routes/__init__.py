@@ -3,7 +3,7 @@
 from typing import Final
 
 from server.paths import Endpoint
-from server.routes import blobs, chat, cloud, create, embed, generate, health, models, ps, transfer
+from server.routes import blobs, care, chat, cloud, create, embed, generate, health, models, ps, transfer
 
 ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *health.ENDPOINTS,
@@ -15,5 +15,6 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     *create.ENDPOINTS,
     *blobs.ENDPOINTS,
     *transfer.ENDPOINTS,
+    *care.ENDPOINTS,
     *cloud.ENDPOINTS,
 )

@@ -1,6 +1,10 @@
-"""HEAD and POST /api/blobs/{digest}: files for `/api/create`, sent ahead under the hash of their content."""
+"""HEAD and POST /api/blobs/{digest}: files for `/api/create`, sent ahead under the hash of their content.
+
+A client on this machine that asks for a missing one is told how to hand the file over instead (`server.handover`).
+"""
 
 import asyncio
+import re
 from typing import Final
 
 from starlette.requests import Request
@@ -9,11 +13,16 @@ from starlette.responses import Response
 from modelstore.blobs import BlobWriter
 from modelstore.digest import Digest
 from modelstore.errors import BlobNotFound, DigestMismatch
+from server.errors import ApiError
+from server.handover import HEADER
+from server.host import Host
 from server.paths import Endpoint
+from server.responses import ErrorResponse
 from server.services import services_of
 
 _PIECE: Final = 1 << 20
 """Bytes that are hashed and written at once, on a thread."""
+_NUMBER: Final = re.compile("[0-9]{1,18}")
 _UNFIT: Final = Digest("0" * 64)
 """The digest of no content."""
 
@@ -22,8 +31,12 @@ async def head(request: Request) -> Response:
     """Whether the blob is there."""
     text = request.path_params["digest"]
     digest = Digest.parse(text)
-    if not await asyncio.to_thread(services_of(request).store.blobs.has, digest):
-        raise BlobNotFound(text)
+    services = services_of(request)
+    if not await asyncio.to_thread(services.store.blobs.is_sound, digest):
+        response = ErrorResponse(ApiError(404, str(BlobNotFound(text))))
+        if services.reception.header and _is_here(request):
+            response.headers[HEADER] = services.reception.header
+        return response
     response = Response()
     del response.headers["content-length"]
     return response
@@ -36,13 +49,21 @@ async def post(request: Request) -> Response:
     blobs = services_of(request).store.blobs
     if await asyncio.to_thread(blobs.touch, digest):
         return Response()
-    writer = await asyncio.to_thread(blobs.create, _length(request))
+    length = _length(request)
+    writer = await asyncio.to_thread(blobs.create, length)
     try:
         await _receive(request, writer)
+        if length not in (None, writer.size):
+            raise ApiError(400, "unexpected EOF")
         await asyncio.to_thread(_commit, writer, digest, text)
     finally:
         await asyncio.to_thread(writer.cancel)
     return Response(status_code=201)
+
+
+def _is_here(request: Request) -> bool:
+    """Whether the client is on this machine. Through a proxy or a tunnel it may seem so; then it finds no socket."""
+    return request.client is not None and Host(host=request.client.host.removeprefix("::ffff:")).is_loopback
 
 
 async def _receive(request: Request, writer: BlobWriter) -> None:
@@ -69,9 +90,11 @@ def _commit(writer: BlobWriter, digest: Digest, text: str) -> None:
 
 
 def _length(request: Request) -> int | None:
-    """The length that the client states, if it does."""
+    """The length that the client states, if it does and the body has one."""
     text = request.headers.get("content-length", "")
-    return int(text) if text.isdigit() else None
+    if "transfer-encoding" in request.headers or not _NUMBER.fullmatch(text):
+        return None
+    return int(text)
 
 
 ENDPOINTS: Final = (

@@ -68,11 +68,11 @@ async def copy(request: Request) -> Response:
     asked = await read(request, COPY)
     source = _parsed("source", asked.source)
     destination = _parsed("destination", asked.destination)
-    catalog = services_of(request).store.catalog
+    store = services_of(request).store
 
     def work() -> None:
         try:
-            catalog.copy(catalog.resolve(source), catalog.resolve(destination))
+            store.copy(store.catalog.resolve(source), store.catalog.resolve(destination))
         except ModelNotFound:
             raise ApiError(404, f"model {quote(asked.source)} not found") from None
 

@@ -58,7 +58,11 @@ def _installed(services: Services, raw: str) -> Name:
     except InvalidName:
         raise ApiError(500, f"unqualified name: {_full_text(raw)}") from None
     name = services.store.catalog.resolve(name)
-    services.store.layout.manifest(name).open("rb").close()
+    path = services.store.layout.manifest(name)
+    try:
+        path.open("rb").close()
+    except OSError as error:  # these words with the path are the reference's
+        raise ApiError(500, f"open {path}: {str(error.strerror).lower()}") from None
     return name
 
 

@@ -240,6 +240,16 @@ DELETE: Final = Object("DeleteRequest", DeleteRequest, {"model": STRING, "name":
 
 
 @dataclass(slots=True)
+class PruneRequest:
+    """POST /api/prune; the body may be left out."""
+
+    dry_run: bool = False
+
+
+PRUNE: Final = Object("PruneRequest", PruneRequest, {"dry_run": BOOL})
+
+
+@dataclass(slots=True)
 class TransferRequest:
     """POST /api/pull and POST /api/push"""
 

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -21,7 +21,8 @@ _LISTENING = re.compile(r"Listening on (127\.0\.0\.1:\d+)")
 class Daemon:
     """`python -m server serve` on one core: one engine thread, so that answers repeat exactly."""
 
-    def __init__(self, home: Path, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str] | None = None, wrapper: Sequence[str] = ()) -> None:
+        """`wrapper` is a command that executes the arguments behind it in its own place."""
         self.home = home
         self.log: list[str] = []
         variables = {key: value for key, value in os.environ.items() if not key.startswith(("OLLAMA_", "LLAMAD_"))}
@@ -35,7 +36,7 @@ class Daemon:
             "PYTHONUNBUFFERED": "1",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "server", "serve"],
+            [*wrapper, sys.executable, "-m", "server", "serve"],
             cwd=ROOT,
             env={**variables, **(environment or {})},
             stdout=subprocess.DEVNULL,

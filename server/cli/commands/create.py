@@ -4,9 +4,9 @@ name → Modelfile → files → digests → uploads → request        each ste
 """
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import as_completed
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 from threading import Event
 from typing import Final
@@ -24,6 +24,7 @@ from server.cli.transport import Client
 DEFAULT_FILE: Final = "Modelfile"
 IMPLIED: Final = "FROM .\n"
 """What a missing Modelfile stands for."""
+GATHERING: Final = "gathering model components"
 
 
 def run(call: Call) -> None:
@@ -32,8 +33,15 @@ def run(call: Call) -> None:
         Name.parse(name)
     except InvalidName as error:
         raise BadInput(f"invalid model name: {name}") from error
-    try:
+    with failures():
         create(call, name)
+
+
+@contextmanager
+def failures() -> Generator[None]:
+    """Files and Modelfiles that cannot be used raise BadInput."""
+    try:
+        yield
     except StoreError as error:
         raise BadInput(str(error)) from error
     except OSError as error:
@@ -47,17 +55,22 @@ def create(call: Call, name: str) -> None:
     for parameter in modelfile.deprecated():
         print(f"warning: parameter {parameter} is deprecated")
     with progress.display() as shown:
-        shown.status("gathering model components")
+        shown.status(GATHERING)
         request, paths = gathered(modelfile, base)
         draft = call.text("draft-quantize")
         if draft and "draft_files" not in request:
             raise BadInput("--draft-quantize requires a DRAFT model")
         levels = {"quantize": call.text("quantize"), "draft_quantize": draft}
-        _upload(call.client, paths, shown)
-        body: Json = {"model": name, **{key: level for key, level in levels.items() if level}, **request}
-        with closing(call.client.stream("/api/create", body)) as events:
-            for event in events:
-                show(shown, event, text(event, "status"))
+        body: Json = {**{key: level for key, level in levels.items() if level}, **request}
+        send(call.client, name, body, paths, shown)
+
+
+def send(client: Client, name: str, request: Json, paths: dict[str, Path], shown: progress.Display) -> None:
+    """Have the daemon make the model of a request, with the files behind the digests in it."""
+    _upload(client, paths, shown)
+    with closing(client.stream("/api/create", {"model": name, **request})) as events:
+        for event in events:
+            show(shown, event, text(event, "status"))
 
 
 def _read(file: str) -> tuple[bytes, Path]:

@@ -22,6 +22,10 @@ def run(call: Call) -> None:
     think = think_value(call.text("think")) if "think" in call.flags else None
     keep_alive = keep_alive_value(call.text("keepalive")) if "keepalive" in call.flags else None
     prompt = _prompt(words)
+    if name.startswith((".", "/", "~")) or name.lower().endswith(".gguf"):
+        from server.cli import weights
+
+        name = weights.resolved(call, name)
     try:
         model = _described(call, name)
     except SignInNeeded as error:

@@ -1,6 +1,5 @@
 """What a module of a family offers, and what most of them need."""
 
-import json
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -9,6 +8,7 @@ from typing import Any, Final, Protocol, TypeAlias
 
 from server.messages import Message, Property, Tool
 from server.parse.parsed import Parser, Thoughts, held_length
+from server.parse.scan import load
 
 Think: TypeAlias = "bool | str | None"
 
@@ -113,10 +113,7 @@ def _number(raw: str) -> Any:
 
 def _json(kind: type) -> Callable[[str], Any]:
     def read(raw: str) -> Any:
-        try:
-            value = json.loads(raw)
-        except (ValueError, RecursionError):
-            return _UNREAD
+        value = load(raw)
         return value if isinstance(value, kind) else _UNREAD
 
     return read

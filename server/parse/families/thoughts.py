@@ -25,6 +25,7 @@ class Thoughtful:
         self.thoughts: Final = Thoughts("" if opened else opening, closing)
         self._inner = inner
         self._opening = opening
+        """Empty once it has come: a second one is reasoning."""
         self._closing = closing
         self._marks = (closing, *ends)
         self._opened = opened
@@ -61,18 +62,11 @@ class Thoughtful:
     def _start(self) -> bool:
         """Decides what the text begins with; False while that is open."""
         text = self._held.lstrip()
+        if self._opening and text.startswith(self._opening):
+            text = self._held = text[len(self._opening) :].lstrip()
+            self._opened, self._opening = True, ""
         if self._opening.startswith(text):
-            if text != self._opening:
-                return False
-            self._held = ""
-            self._opened = True
             return False
-        if text.startswith(self._opening):
-            text = text[len(self._opening) :].lstrip()
-            self._opened = True
-            if not text:
-                self._held = ""
-                return False
         self._held = text if self._opened else self._held
         self._started, self._answering = self._opened, not self._opened
         return True

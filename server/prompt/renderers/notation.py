@@ -3,6 +3,7 @@
     compact   no blanks, `<`, `>` and `&` escaped
     spaced    the same with a blank after each colon and comma
     plain     spaced, nothing escaped that JSON does not require
+    indented  compact over many lines, four blanks a level and one after each colon
 
 Objects stand in the order of their members; tools and arguments come as `tooljson` orders them.
 """
@@ -32,6 +33,19 @@ def spaced(value: object) -> str:
 def plain(value: object) -> str:
     """`{"a": 1, "b": "<"}`."""
     return "".join(_pieces(value, " ", _SEPARATORS))
+
+
+def indented(value: object, margin: str = "\n") -> str:
+    """`{\\n    "a": 1\\n}`; nothing within empty brackets."""
+    within = margin + "    "
+    if isinstance(value, Mapping):
+        members = cast("Mapping[str, object]", value)
+        lines = [f"{within}{compact(key)}: {indented(member, within)}" for key, member in members.items()]
+        return f"{{{','.join(lines)}{margin}}}" if lines else "{}"
+    if isinstance(value, list):
+        lines = [within + indented(item, within) for item in cast("list[object]", value)]
+        return f"[{','.join(lines)}{margin}]" if lines else "[]"
+    return compact(value)
 
 
 def in_order_of_keys(value: object) -> Any:

@@ -5,9 +5,11 @@ import logging
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from modelstore import files
 from modelstore.blobs import BlobStore
 from modelstore.digest import Digest
 from modelstore.errors import BlobNotFound, InvalidGGUF, InvalidManifest, ModelNotFound
@@ -26,6 +28,7 @@ from modelstore.manifest import (
     Manifest,
     ModelConfig,
 )
+from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.store import Store
 from tests.unit.modelstore.ggufbytes import ARRAY, BOOL, STRING, Key, gguf, llama, tensor
@@ -211,6 +214,27 @@ def test_absent(store: Store) -> None:
     (store.layout.manifest(name("dir"))).mkdir(parents=True)
     with pytest.raises((ModelNotFound, OSError)):
         store.catalog.get(name("dir"))
+
+
+@pytest.mark.parametrize("replaced", [True, False])
+def test_a_model_that_changes_while_it_is_read(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, replaced: bool
+) -> None:
+    """Its blobs may be gone already: then the new model is read, or there is none."""
+    add(store, "m", (MODEL_TYPE, llama()), (SYSTEM_TYPE, "old"))
+    load = StoredModel.load
+    changes = iter([True])
+
+    def change_first(*args: Any) -> StoredModel:
+        if next(changes, False):
+            store.catalog.delete(name("m"))
+            if replaced:
+                add(store, "m", (MODEL_TYPE, llama()), (SYSTEM_TYPE, "new"))
+        return load(*args)
+
+    monkeypatch.setattr(StoredModel, "load", change_first)
+    assert [model.system for model in store.catalog.list()] == (["new"] if replaced else [])
+    assert caplog.text == ""
 
 
 def test_known_models_are_those_read_before_and_not_changed_since(store: Store) -> None:
@@ -459,3 +483,61 @@ def test_go_template_setting(tmp_path: Path) -> None:
     keys: list[Key] = [("tokenizer.x", ARRAY, (STRING, []))]
     add(store, "m", (MODEL_TYPE, llama(*keys)), (TEMPLATE_TYPE, "{{ .Prompt }}"))
     assert store.catalog.get(name("m")).template_mode.value == "jinja"
+
+
+# -- other processes --------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_is_replaced_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its blobs go with the old manifest, and the reader gets the new one."""
+    ours, theirs = Store.open(tmp_path), Store.open(tmp_path)
+    add(ours, "m", (SYSTEM_TYPE, "old"))
+    read = files.read_regular
+    chances = [True]
+
+    def replaced_after(path: Path, limit: int) -> bytes:
+        data = read(path, limit)
+        if chances and path.name == "latest":
+            chances.pop()
+            theirs.remove_unused(theirs.catalog.write(name("m"), manifest(theirs, (SYSTEM_TYPE, "new"))))
+        return data
+
+    monkeypatch.setattr(files, "read_regular", replaced_after)
+    assert ours.catalog.get(name("m")).system == "new"
+
+
+def test_a_model_that_is_deleted_while_it_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is not found: that blobs are missing says nothing about a model that is gone."""
+    ours, theirs = Store.open(tmp_path), Store.open(tmp_path)
+    add(ours, "m", (SYSTEM_TYPE, "old"))
+    read = files.read_regular
+
+    def deleted_after(path: Path, limit: int) -> bytes:
+        data = read(path, limit)
+        monkeypatch.setattr(files, "read_regular", read)
+        theirs.catalog.delete(name("m"))
+        return data
+
+    monkeypatch.setattr(files, "read_regular", deleted_after)
+    with pytest.raises(ModelNotFound):
+        ours.catalog.get(name("m"))
+
+
+def test_the_manifest_is_gone_for_good_before_its_blobs_are(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that fails in between has no model without its blobs."""
+    add(store, "m", (SYSTEM_TYPE, "x"))
+    steps: list[str] = []
+    sync, remove = files.sync_directory, BlobStore.remove
+
+    def note_sync(path: Path) -> None:
+        steps.append(f"sync {path.name}")
+        sync(path)
+
+    def note_removal(blobs: BlobStore, digest: Digest) -> bool:
+        steps.append("blob")
+        return remove(blobs, digest)
+
+    monkeypatch.setattr(files, "sync_directory", note_sync)
+    monkeypatch.setattr(BlobStore, "remove", note_removal)
+    store.catalog.delete(name("m"))
+    assert steps == ["sync m", "blob", "blob"]

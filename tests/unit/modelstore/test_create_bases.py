@@ -89,6 +89,9 @@ def test_a_remote_model_is_a_stub_and_has_no_draft(shop: Shop) -> None:
     shop.create("m", **{"from": "far", "remote_host": "example.com", "system": "x"})
     config = shop.store.catalog.get(Name.parse("m")).config
     assert (config.remote_host, config.remote_model, config.model_format) == ("http://example.com:11434", "far", "")
+    adapters = {"l.gguf": shop.upload(FILES["tinylora-f16.gguf"])}
+    shop.create("nothing-over-it", **{"from": "far:cloud", "adapters": adapters})
+    assert shop.layers("nothing-over-it") == []
     drafts = {"d.gguf": shop.upload(FILES["bare.gguf"])}
     words = ("DRAFT cannot be used with remote models", 400)
     assert shop.refused("n", **{"from": "far:cloud", "draft_files": drafts}) == words

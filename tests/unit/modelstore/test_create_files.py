@@ -71,12 +71,15 @@ def test_weights_with_more_than_a_text_model_keep_their_file_name(shop: Shop) ->
     assert shop.layers("m") == [("model", "all.gguf")]
 
 
-def shards(*numbers: int, count: int = 2, marked: bool = True) -> dict[str, bytes]:
+def shards(
+    *numbers: int, count: int = 2, marked: bool = True, name: str = "blk.{}.w", total: int = 0
+) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     for number in numbers:
         kv: dict[str, Any] = {"general.architecture": "llama", "llama.block_count": 2} if number == 0 else {}
         kv |= {"split.count": count} | ({"split.no": number} if marked else {})
-        tensors = [(f"blk.{number}.w", (4, 4), tinygguf.F32)]
+        kv |= {"split.tensors.count": total} if total else {}
+        tensors = [(name.format(number), (4, 4), tinygguf.F32)]
         files[f"big-{number + 1:05d}-of-{count:05d}.gguf"] = tinygguf.gguf(kv, tensors)
     return files
 
@@ -90,6 +93,9 @@ def test_shards_stay_layers_in_split_order_and_count_together(shop: Shop) -> Non
     assert (model.config.model_type, model.config.model_families) == ("32", ["llama"])
     shop.create("n", **{"from": "m"})
     assert shop.store.catalog.get(Name.parse("n")).config == model.config
+    blobs = {path.name: f"sha256:{path.name[7:]}" for path in model.weights}
+    shop.create("from-what-is-shown", files=blobs)
+    assert shop.store.catalog.get(Name.parse("from-what-is-shown")).weights == model.weights
 
 
 @pytest.mark.parametrize(
@@ -108,6 +114,11 @@ def test_shards_stay_layers_in_split_order_and_count_together(shop: Shop) -> Non
         (shards(0, marked=False), "is missing split.no metadata"),
         (shards(0), "has 1 shards, expected 2"),
         (shards(1), "split GGUF is missing first shard"),
+        ({"x-٠٠٠٠١-of-٠٠٠٠٢.gguf": shards(0)["big-00001-of-00002.gguf"]}, "must use llama.cpp split filename pattern"),
+        (shards(0, count=65535), "has 1 shards, expected 65535"),
+        (shards(0) | {"big-00002-of-00002.gguf": tinygguf.model()}, "has 1 shards, expected 2"),
+        (shards(0, 1, name="same"), 'has tensor "same", as another shard has'),
+        (shards(0, 1, total=3), "states 3 tensors, its shards have 2"),
     ],
 )
 def test_incomplete_or_misnamed_shards_are_refused(shop: Shop, files: dict[str, bytes], words: str) -> None:
@@ -139,6 +150,8 @@ def test_a_draft_model_stands_behind_adapters_and_in_the_config(shop: Shop) -> N
     assert [layer.media_type for layer in model.manifest.layers] == [MODEL_TYPE, ADAPTER_TYPE, DRAFT_TYPE]
     assert model.config.draft is not None
     assert (model.config.draft.model_format, model.config.draft.architecture) == ("gguf", "llama")
+    shop.create("n", **{"from": "m", "system": "x"})
+    assert shop.store.catalog.get(Name.parse("n")).config == model.config
 
 
 def test_a_known_chat_template_brings_its_go_template(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -167,7 +180,7 @@ def test_an_old_projector_gets_the_type_that_it_lacks(shop: Shop) -> None:
     assert events[2:5] == [
         "verifying conversion",
         "updating GGUF projector metadata",
-        f"using existing layer {Digest.of(new)}",
+        f"creating new layer {Digest.of(new)}",
     ]
     model = shop.store.catalog.get(Name.parse("m"))
     assert model.projectors[0].read_bytes() == new
@@ -179,8 +192,8 @@ def test_a_completed_projector_goes_again_when_the_request_fails(shop: Shop) -> 
     kv = {"general.architecture": "clip", "clip.has_vision_encoder": True}
     digest = shop.upload(tinygguf.gguf(kv))
     before = shop.contents()
-    with pytest.raises(ValueError, match="no JSON number"):
-        shop.create("m", files={"p.gguf": digest}, parameters={"temperature": float("nan")})
+    words = ("parameters hold a number that JSON cannot hold", 400)
+    assert shop.refused("m", files={"p.gguf": digest}, parameters={"temperature": float("nan")}) == words
     assert shop.contents() == before
 
 
@@ -192,3 +205,7 @@ def test_some_families_get_a_renderer_a_parser_and_a_stop_word(shop: Shop) -> No
     shop.create("own", files={"g.gguf": digest}, renderer="x", parser="y", parameters={"stop": ["z"]})
     own = shop.store.catalog.get(Name.parse("own"))
     assert (own.config.renderer, own.config.parser, own.params) == ("x", "y", {"stop": ["z"]})
+    shop.create("both", files={"g.gguf": digest}, renderer="x", parser="y")
+    assert shop.store.catalog.get(Name.parse("both")).params == {}
+    shop.create("derived", **{"from": "own"})
+    assert shop.store.catalog.get(Name.parse("derived")).params == {"stop": ["z"]}

@@ -2,24 +2,40 @@
 
 import math
 import os
+import socket
 import struct
 import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from modelstore import gguf
+from modelstore import gguf, ggufcursor
 from modelstore.errors import InvalidGGUF
 from modelstore.gguf import ArrayRef, Split, Tensor
-from tests.unit.modelstore.ggufbytes import ARRAY, BOOL, F32, I32, STRING, U32, U64, Key, llama, string, tensor
+from tests.unit.modelstore.ggufbytes import (
+    ARRAY,
+    BOOL,
+    CODES,
+    F32,
+    I32,
+    STRING,
+    U32,
+    U64,
+    Key,
+    llama,
+    string,
+    tensor,
+)
 from tests.unit.modelstore.ggufbytes import gguf as written
 
 T = TypeVar("T")
 
+SIZES = {kind: struct.calcsize("<" + code) for kind, code in CODES.items()}
 BARE = Path(__file__).parents[2] / "models" / "bare.gguf"
 SMALLEST = bytes.fromhex(
     "474755460300000000000000000000000100000000000000140000000000000067656e6572616c2e617263686974656374757265"
@@ -102,8 +118,8 @@ def test_metadata_is_sorted_and_counts_for_itself(tmp_path: Path) -> None:
 def test_what_is_shown_of_weights(tmp_path: Path) -> None:
     """Tensors by block and name, no name, no chat template, and the version of the quantization."""
     names = ["token_embd.weight", "blk.10.b", "blk.2.b", "blk.2.a", "output.weight"]
-    tensors = [tensor(name, [8]) for name in names]
-    found = header(tmp_path, written([("general.name", STRING, "x"), ("z", U32, 1)], tensors, 32))
+    tensors = [tensor(name, [8], offset=32 * place) for place, name in enumerate(names)]
+    found = header(tmp_path, written([("general.name", STRING, "x"), ("z", U32, 1)], tensors, 160))
     assert [shown.name for shown in found.listed_tensors()] == [
         "output.weight", "token_embd.weight", "blk.2.a", "blk.2.b", "blk.10.b",
     ]  # fmt: skip
@@ -112,8 +128,8 @@ def test_what_is_shown_of_weights(tmp_path: Path) -> None:
 
 def test_what_is_shown_of_weights_that_see(tmp_path: Path) -> None:
     """A file with a vision part is shown as it is."""
-    tensors = [tensor("b", [8]), tensor("v.a", [8])]
-    found = header(tmp_path, written([("z", U32, 1)], tensors, 32))
+    tensors = [tensor("b", [8]), tensor("v.a", [8], offset=32)]
+    found = header(tmp_path, written([("z", U32, 1)], tensors, 64))
     assert [shown.name for shown in found.listed_tensors()] == ["b", "v.a"]
     assert found.model_info() == {"general.parameter_count": 16, "z": 1}
 
@@ -215,7 +231,7 @@ def one(kind: int, rest: bytes) -> bytes:
         (counts(0, 1), "unexpected EOF"),
         (counts(1, 0), "unexpected EOF"),
         (counts(0, 2**63, bytes(99)), "GGUF key count 9223372036854775808 exceeds maximum 65536"),
-        (counts(2**40, 0, bytes(99)), "GGUF tensor count 1099511627776 exceeds maximum 131072"),
+        (counts(2**40, 0, bytes(99)), "GGUF tensor count 1099511627776 exceeds maximum 65536"),
         (one(STRING, struct.pack("<Q", 2**40)), "GGUF string length 1099511627776 exceeds maximum 16777216"),
         (one(STRING, struct.pack("<Q", 2**24)), "unexpected EOF"),
         (one(13, bytes(8)), "invalid type: 13"),
@@ -245,6 +261,8 @@ def one(kind: int, rest: bytes) -> bytes:
         (written([], [tensor("w", [8], offset=2**63 - 32)], 64), 'tensor "w" offset+size overflows'),
         (written([], [tensor("w", [8])], 31), 'tensor "w" offset+size (96) exceeds file size (95)'),
         (written([], [tensor("w", [8]), tensor("w", [8])], 64), 'tensor "w" is there twice'),
+        (written([], [tensor("w", [16], offset=32), tensor("v", [9])], 96), 'tensors "v" and "w" overlap'),
+        (written([], [tensor("w", [8]), tensor("v", [8])], 64), 'tensors "w" and "v" overlap'),
         (written([], [tensor("w" * 64, [8])], 64), f'tensor "{"w" * 64}" has a name over 63 bytes'),
         (written([], [tensor("a", [0, 2**62, 2]), tensor("b", [2**60, 0])]), ""),
     ],
@@ -266,7 +284,7 @@ def test_too_many_kept_texts(tmp_path: Path) -> None:
             file.write(string(f"k{i}") + struct.pack("<IQ", STRING, 16 << 20))
             file.seek(16 << 20, 1)
         file.truncate()
-    with pytest.raises(InvalidGGUF, match="GGUF texts exceed maximum 67108864"):
+    with pytest.raises(InvalidGGUF, match="GGUF texts exceed maximum 33554432"):
         gguf.read_header(path)
 
 
@@ -297,9 +315,12 @@ def test_array_too_long_to_list(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file(tmp_path: Path) -> None:
-    """Directories and pipes are refused without waiting for anything."""
+    """Directories, pipes, links, sockets and devices are refused without waiting for anything."""
     os.mkfifo(tmp_path / "pipe")
-    for path in (tmp_path, tmp_path / "pipe"):
+    (tmp_path / "link").symlink_to(BARE)
+    with socket.socket(socket.AF_UNIX) as end:
+        end.bind(str(tmp_path / "socket"))
+    for path in (tmp_path, *(tmp_path / name for name in ("pipe", "link", "socket")), Path("/dev/zero")):
         with pytest.raises(InvalidGGUF, match="not a regular file"):
             gguf.read_header(path)
         assert not gguf.has_magic(path)
@@ -342,6 +363,138 @@ def test_any_damage_is_harmless(tmp_path_factory: pytest.TempPathFactory, data: 
     path.write_bytes(content)
     _, peak = traced(lambda: read_all(path))
     assert peak < 8 << 20
+
+
+@contextmanager
+def counted_reads() -> Generator[list[int]]:
+    """The sizes of what is read from files meanwhile."""
+    sizes: list[int] = []
+    real = os.pread
+
+    def noted(fd: int, size: int, offset: int) -> bytes:
+        sizes.append(size)
+        return real(fd, size, offset)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "pread", noted)
+        yield sizes
+
+
+counts_near = st.integers(0, 4) | st.sampled_from((1 << 16, 1 << 20, 1 << 26, 1 << 40, 1 << 63, (1 << 64) - 1))
+names = st.sampled_from(("general.alignment", "general.architecture", "k", "tokenizer.ggml.tokens", ""))
+scalars = st.sampled_from(sorted(CODES)).flatmap(
+    lambda kind: st.binary(min_size=8, max_size=8).map(lambda data: struct.pack("<I", kind) + data[: SIZES[kind]])
+)
+strings = st.tuples(counts_near, st.binary(max_size=12)).map(lambda pair: struct.pack("<Q", pair[0]) + pair[1])
+texts = st.binary(max_size=12).map(string)
+arrays = st.tuples(st.integers(0, 13), counts_near, st.binary(max_size=24)).map(
+    lambda parts: struct.pack("<IIQ", ARRAY, parts[0], parts[1]) + parts[2]
+)
+lying_keys = st.tuples(
+    names.map(string) | texts | strings,
+    scalars | arrays | (texts | strings).map(lambda text: struct.pack("<I", STRING) + text) | st.binary(max_size=12),
+).map(b"".join)
+lying_tensors = st.tuples(
+    texts | strings,
+    st.lists(counts_near, max_size=5),
+    st.none() | counts_near,
+    st.sampled_from((0, 1, 2, 12, 39, 99)),
+    counts_near | st.sampled_from((32, 64)),
+).map(
+    lambda parts: (
+        parts[0]
+        + struct.pack("<I", (len(parts[1]) if parts[2] is None else parts[2]) & 0xFFFFFFFF)
+        + b"".join(struct.pack("<Q", length) for length in parts[1])
+        + struct.pack("<IQ", parts[3], parts[4])
+    )
+)
+lying_files = st.tuples(
+    st.sampled_from((2, 3, 3, 3, 1, 4)),
+    st.none() | counts_near,
+    st.none() | counts_near,
+    st.lists(lying_keys, max_size=4),
+    st.lists(lying_tensors, max_size=3),
+    st.integers(0, 200),
+).map(
+    lambda parts: (
+        b"GGUF"
+        + struct.pack("<I", parts[0])
+        + struct.pack("<Q", len(parts[4]) if parts[1] is None else parts[1])
+        + struct.pack("<Q", len(parts[3]) if parts[2] is None else parts[2])
+        + b"".join(parts[3])
+        + b"".join(parts[4])
+        + bytes(parts[5])
+    )
+)
+
+
+@given(lying_files)
+@example(b"GGUF" + struct.pack("<IQQ", 3, 0, 1) + string("k") + struct.pack("<IIQ", ARRAY, U32, 1 << 40))
+def test_whatever_a_header_claims_it_costs_one_read_of_the_file(
+    tmp_path_factory: pytest.TempPathFactory, data: bytes
+) -> None:
+    """Counts, lengths, types and offsets of any size: a header or our error, and memory for what is there."""
+    path = tmp_path_factory.getbasetemp() / "lying.gguf"
+    path.write_bytes(data)
+    with counted_reads() as sizes:
+        _, peak = traced(lambda: suppressed(path))
+    assert sum(sizes) <= 2 * len(data)
+    assert peak < 1 << 20
+
+
+def suppressed(path: Path) -> None:
+    for read in (gguf.read_facts, gguf.read_header):
+        with suppress(InvalidGGUF):
+            read(path)
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3 << 20)), max_size=6))
+def test_a_large_header_is_read_about_once(
+    tmp_path_factory: pytest.TempPathFactory, sizes: list[tuple[bool, int]]
+) -> None:
+    """However its arrays and texts lie over the windows in which a file is read."""
+    path = tmp_path_factory.getbasetemp() / "large.gguf"
+    with path.open("wb") as file:
+        file.write(counts(0, len(sizes)))
+        for number, (is_text, size) in enumerate(sizes):
+            kind = struct.pack("<I", STRING) if is_text else struct.pack("<II", ARRAY, 0)
+            file.write(string(f"k{number}") + kind + struct.pack("<Q", size))
+            file.seek(size, 1)
+        file.truncate()
+        length = file.tell()
+    with counted_reads() as read:
+        assert len(gguf.read_header(path).kv) == len(sizes)
+    assert sum(read) <= 2 * length
+    assert len(read) <= 1 + 2 * (length // ggufcursor.WINDOW) + len(sizes)
+
+
+def test_more_arrays_than_can_be_listed(tmp_path: Path) -> None:
+    """Each is short enough; together they would fill the memory."""
+    path = tmp_path / "file.gguf"
+    with path.open("wb") as file:
+        file.write(counts(0, 5))
+        for number in range(5):
+            file.write(string(f"k{number}") + struct.pack("<IIQ", ARRAY, 0, 1 << 20))
+            file.seek(1 << 20, 1)
+        file.truncate()
+    found = gguf.read_header(path)
+    assert found.metadata()["k4"] is None
+    for call in (lambda: found.metadata(verbose=True), found.arrays):
+        with pytest.raises(InvalidGGUF, match="GGUF array size 5242880 exceeds maximum 4194304"):
+            call()
+
+
+def test_texts_too_long_to_list(tmp_path: Path) -> None:
+    """Few texts can be as much as many numbers."""
+    path = tmp_path / "file.gguf"
+    with path.open("wb") as file:
+        file.write(one(ARRAY, struct.pack("<IQ", STRING, 5)))
+        for _ in range(5):
+            file.write(struct.pack("<Q", 16 << 20))
+            file.seek(16 << 20, 1)
+        file.truncate()
+    with pytest.raises(InvalidGGUF, match="GGUF arrays of 83886120 bytes exceed maximum 67108864"):
+        gguf.read_header(path).arrays()
 
 
 @given(st.binary(max_size=300))

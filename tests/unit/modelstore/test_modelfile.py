@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelstore.errors import ModelfileError, OptionError, StoreError
-from modelstore.modelfile import Command, Modelfile, quoted
+from modelstore.modelfile import Modelfile, quoted
 
 VECTORS: list[dict[str, Any]] = json.loads(
     gzip.decompress((Path(__file__).parents[2] / "vectors" / "modelfile.json.gz").read_bytes())
@@ -110,6 +110,18 @@ def test_worked_example_makes_the_request_in_its_order() -> None:
         ('FROM foo\nSYSTEM """abc\n', "unexpected EOF"),
         ("FROM foo\nSYSTEM\n", f"(line 3): {CMD}"),
         ("FROM1 foo\n", f"(line 1): {CMD}"),
+        ("1FROM x", f"(line 1): {CMD}"),
+        ("FROM foo\n1", "unexpected EOF"),
+        ("FROM foo\n1\n", f"(line 3): {CMD}"),
+        ("FROM foo\n-x y", f"(line 2): {CMD}"),
+        ("FROM foo\r\n\r\n\u200b1 x", f"(line 5): {CMD}"),
+        ("FROM foo\nfrom-x\n", f"(line 2): {CMD}"),
+        ("\n# c\n\tNOPE x", f"(line 3): {CMD}"),
+        ("FROM foo\nMESSAGE  user hi\n", f"(line 2): {ROLE}"),
+        ("FROM foo\nMESSAGE User hi\n", f"(line 2): {ROLE}"),
+        ("FROM foo\nPARAMETER \n", "unexpected EOF: "),
+        ("FROM foo\nPARAMETER ", "unexpected EOF"),
+        ("FROM foo\nMESSAGE ", "unexpected EOF"),
         ("FROM foo\nx", "unexpected EOF"),
         ("FROM foo\nMESSAGE use", "unexpected EOF"),
         ("FROM foo\nPARAMETER num", "unexpected EOF"),
@@ -179,14 +191,18 @@ def test_quotes_keep_what_is_between_them(written: str, value: str) -> None:
     assert args_of(f"FROM foo\nSYSTEM {written}\n", "system") == value
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "bom-be"])
 def test_a_byte_order_mark_selects_the_encoding(encoding: str) -> None:
-    parsed = Modelfile.parse("FROM foo\nSYSTEM Zoë 日本\n".encode(encoding))
+    text = "FROM foo\nSYSTEM Zoë 日本\n"
+    source = b"\xfe\xff" + text.encode("utf-16-be") if encoding == "bom-be" else text.encode(encoding)
+    parsed = Modelfile.parse(source)
     assert parsed.values("system") == ["Zoë 日本"]
 
 
 def test_bytes_that_are_no_text_become_replacement_characters() -> None:
     assert Modelfile.parse(b"FROM foo\nSYSTEM a\xffb\n").values("system") == ["a\ufffdb"]
+    cut = "FROM foo\nSYSTEM ab".encode("utf-16")[:-1]
+    assert Modelfile.parse(cut).values("system") == ["a\ufffd"]
 
 
 def test_invisible_characters_are_dropped() -> None:
@@ -196,6 +212,25 @@ def test_invisible_characters_are_dropped() -> None:
 def test_a_long_quoted_value_is_read_in_linear_time() -> None:
     text = "line\n" * 200_000
     assert args_of(f'FROM foo\nTEMPLATE """{text}"""\n', "template") == text
+
+
+def test_what_is_empty_is_not_sent() -> None:
+    text = 'FROM a\nSYSTEM x\nSYSTEM ""\nTEMPLATE \nPARAMETER stop ""\nLICENSE ""\nMESSAGE user ""\nRENDERER \n'
+    assert Modelfile.parse(text).to_request() == {
+        "from": "a",
+        "license": [""],
+        "parameters": {"stop": [""]},
+        "messages": [{"role": "user", "content": ""}],
+    }
+
+
+def test_a_number_of_any_kind_has_its_type() -> None:
+    lines = ["num_ctx 4096", "seed -1", "top_k +7", "temperature 1e-05", "top_p 0x1p-1", "use_mmap F", "min_p 0.1"]
+    text = "FROM a\n" + "".join(f"PARAMETER {line}\n" for line in lines)
+    parameters = Modelfile.parse(text).to_request()["parameters"]
+    assert json.dumps(parameters) == (
+        '{"min_p": 0.1, "num_ctx": 4096, "seed": -1, "temperature": 1e-05, "top_k": 7, "top_p": 0.5, "use_mmap": false}'
+    )
 
 
 def test_repeated_commands_keep_their_order_and_the_last_one_wins() -> None:
@@ -249,30 +284,6 @@ def test_what_only_a_file_or_a_server_refuses_parses(vector: dict[str, Any]) -> 
 
 
 # -- properties -------------------------------------------------------------------------------------------------------
-
-visible = st.characters(categories=("L", "M", "N", "P", "S")) | st.just(" ")
-lines = st.text(visible | st.just("\n"), max_size=40)
-quotable = lines.filter(lambda s: not s.startswith('"') and '"""' not in s and not s.endswith('"'))
-bare = st.text(visible, min_size=1).map(str.strip).filter(lambda s: s and not s.startswith('"'))
-
-
-def message(role: str, text: str) -> Command:
-    return Command("message", f"{role}: {text}")
-
-
-commands = st.one_of(
-    st.builds(Command, st.just("model"), bare),
-    st.builds(Command, st.sampled_from(("license", "template", "system", "adapter", "draft", "renderer")), quotable),
-    st.builds(Command, st.sampled_from(("parser", "requires", "stop", "num_ctx", "Odd_name1")), quotable),
-    st.builds(message, st.sampled_from(("user", "system")), quotable),
-)
-
-
-@given(st.lists(commands, max_size=8), bare)
-def test_what_was_printed_parses_back(printed: list[Command], base: str) -> None:
-    modelfile = Modelfile((Command("model", base), *printed))
-    assert Modelfile.parse(str(modelfile)) == modelfile
-    assert Modelfile.parse(str(modelfile).encode()) == modelfile
 
 
 @given(st.text() | st.binary())

@@ -1,14 +1,17 @@
-"""What start-up removes, and what it must not touch."""
+"""What start-up and who asks for it remove, and what they must not touch."""
 
+import logging
 import os
 from pathlib import Path
 
 import pytest
 
+from modelstore.blobs import BlobStore
 from modelstore.digest import Digest
+from modelstore.errors import DamagedManifests
 from modelstore.manifest import SYSTEM_TYPE, Layer, Manifest
 from modelstore.names import Name
-from modelstore.prune import GRACE, PARTIAL_LIFETIME, prune, rename_old_blobs
+from modelstore.prune import GRACE, PARTIAL_LIFETIME, Removed, at_start, prune, rename_old_blobs
 from modelstore.store import Store
 
 NOW = 2_000_000_000.0
@@ -36,7 +39,7 @@ def model(store: Store, name: str, content: bytes) -> Path:
 
 
 def run(store: Store) -> None:
-    prune(store.layout, store.catalog, store.blobs, NOW)
+    at_start(store, NOW)
 
 
 def test_unneeded_blobs(store: Store) -> None:
@@ -125,3 +128,82 @@ def test_blobs_of_old_versions(store: Store) -> None:
     assert (store.layout.blobs / first.replace(":", "-")).read_bytes() == b"1"
     assert (store.layout.blobs / second.replace(":", "-")).read_bytes() == b"there"
     assert (store.layout.blobs / second).exists()
+
+
+# -- on demand --------------------------------------------------------------------------------------------------------
+
+
+def test_what_is_removed_is_told(store: Store) -> None:
+    """Blobs by their digest, other files by their place, each with its size; a week is not waited for."""
+    layout, digest = store.layout, Digest.of(b"x")
+    model(store, "m", b"needed")
+    blob(store, b"old", OLD)
+    aged(layout.temporary(layout.blobs).with_name("llamad-" + "0" * 32 + ".tmp"), OLD, b"12")
+    aged(layout.work / "run" / "file", OLD, b"123")
+    os.utime(layout.work / "run", (OLD, OLD))
+    aged(layout.partial(digest), OLD, b"1234")
+    aged(layout.journal(digest), OLD, b"1")
+    removed = prune(store, NOW)
+    assert removed == [
+        Removed(3, Digest.of(b"old")),
+        Removed(2, place=f"blobs/llamad-{'0' * 32}.tmp"),
+        Removed(3, place=".llamad/work/run"),
+        Removed(4, place=f".llamad/partials/{digest.file_name}"),
+        Removed(1, place=f".llamad/partials/{digest.file_name}.journal"),
+    ]
+    assert prune(store, NOW) == []
+
+
+def test_a_trial_changes_nothing(store: Store) -> None:
+    """It tells the same as the real thing."""
+    blob(store, b"old", OLD)
+    aged(store.layout.partials / "junk", OLD, b"1")
+    (store.layout.manifests / "host" / "ns").mkdir(parents=True)
+    told = prune(store, NOW, dry_run=True)
+    assert [each.size for each in told] == [3, 1]
+    assert (store.layout.manifests / "host" / "ns").exists()
+    assert prune(store, NOW) == told
+
+
+def test_downloads_that_go_on_are_kept(store: Store) -> None:
+    """Of a download that somebody holds, both files stay; and of one whose journal is young."""
+    held, young = Digest.of(b"held"), Digest.of(b"young")
+    kept = [aged(path, OLD) for path in (store.layout.partial(held), store.layout.journal(held))]
+    kept += [aged(store.layout.partial(young), OLD), aged(store.layout.journal(young), YOUNG)]
+    with store.holding([held]):
+        assert prune(store, NOW) == []
+    assert all(path.exists() for path in kept)
+
+
+def test_refused_while_a_manifest_is_damaged(store: Store) -> None:
+    """The error says what is wrong."""
+    aged(store.layout.manifests / "registry.ollama.ai" / "library" / "bad" / "latest", OLD, b"{")
+    with pytest.raises(DamagedManifests, match="Re-pull or delete to clear: invalid manifest"):
+        prune(store, NOW)
+
+
+def test_what_cannot_be_removed_is_not_told(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is logged, and the others go."""
+    blob(store, b"old", OLD)
+    junk = aged(store.layout.partials / "junk", OLD, b"1")
+
+    def fail(_: BlobStore, _digest: Digest) -> bool:
+        raise PermissionError(1, "not yours", "/secret")
+
+    monkeypatch.setattr(BlobStore, "remove", fail)
+    assert prune(store, NOW) == [Removed(1, place=".llamad/partials/junk")]
+    assert not junk.exists()
+    assert "not yours" in caplog.text
+    assert "/secret" not in caplog.text
+
+
+def test_start_up_says_how_many(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """Blobs that are there, and blobs that were removed."""
+    model(store, "m", b"needed")
+    blob(store, b"old", OLD)
+    with caplog.at_level(logging.INFO):
+        run(store)
+    assert "total blobs: 1" in caplog.text
+    assert "total unused blobs removed: 1" in caplog.text

@@ -12,7 +12,9 @@ from modelstore.recipe import recipe
 from tests.unit.modelstore.shop import FILES, MINIMAL, Recorded, Shop, recorded
 
 SHOWN = [v for v in recorded("create") if v["request"]["path"] == "/api/show"]
-MODELFILES = [v for v in recorded("modelfile") if v["exit_code"] == 0]
+SAFER = {"modelfile/system-tab-around", "modelfile/system-leading-quote"}
+"""Shown with quotes here, so that they can be read again."""
+MODELFILES = [v for v in recorded("modelfile") if v["exit_code"] == 0 and v["name"] not in SAFER]
 
 
 @pytest.fixture(scope="module")

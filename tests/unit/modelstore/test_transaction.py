@@ -1,12 +1,15 @@
 """Blobs of a model in the making: kept meanwhile, and taken out again when it comes to nothing."""
 
+from pathlib import Path
+
 import pytest
 
 from modelstore.digest import Digest
-from modelstore.errors import DigestMismatch
+from modelstore.errors import DigestMismatch, DiskFull
 from modelstore.manifest import CONFIG_TYPE, SYSTEM_TYPE, Layer, Manifest
 from modelstore.names import Name
 from modelstore.store import Store
+from modelstore.storelock import StoreLock
 from modelstore.transaction import Transaction
 
 DATA = b"{}"
@@ -80,3 +83,48 @@ def test_a_blob_with_another_digest_than_promised_is_refused(store: Store) -> No
     with pytest.raises(DigestMismatch):
         work()
     assert list(store.blobs.digests()) == []
+
+
+def test_the_first_error_is_told_when_what_was_written_cannot_be_taken_out_again(
+    store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another process holds the store, or the disk is broken; the next start sees to it."""
+    monkeypatch.setattr("modelstore.storelock.PATIENCE", 0.0)
+    busy = Store.open(store.layout.root)
+
+    def work() -> None:
+        with Transaction(busy) as transaction:
+            transaction.put(DATA, DIGEST)
+            raise BrokenOffError
+
+    with StoreLock(store.layout.root), pytest.raises(BrokenOffError):
+        work()
+    assert "locked by another process" in caplog.text
+    assert busy.holds.digests() == frozenset()
+
+
+def test_a_manifest_that_cannot_be_written_takes_its_blobs_along(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk was just large enough for them."""
+
+    def full(_path: Path, _data: bytes, _temporary: Path) -> None:
+        raise DiskFull
+
+    monkeypatch.setattr("modelstore.files.write_atomically", full)
+
+    def work() -> None:
+        with Transaction(store) as transaction:
+            transaction.put(DATA, DIGEST)
+            transaction.write(NAME, MANIFEST)
+
+    with pytest.raises(DiskFull):
+        work()
+    assert list(store.blobs.digests()) == []
+
+
+def test_a_damaged_blob_is_written_again(store: Store) -> None:
+    """Its size tells."""
+    store.blobs.path(DIGEST).write_bytes(b"{")
+    with Transaction(store) as transaction:
+        assert transaction.put(DATA, DIGEST)
+        transaction.write(NAME, MANIFEST)
+    assert store.catalog.get(NAME).system == "{}"

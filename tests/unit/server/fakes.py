@@ -187,6 +187,7 @@ class Caller:
         self._app = app
         self._path = path
         self._body = json.dumps(body).encode()
+        self.method = "POST"
         self._read = False
         self.gone = asyncio.Event()
         self.sent: list[Message] = []
@@ -198,7 +199,7 @@ class Caller:
             "type": "http",
             "asgi": {"version": "3.0"},
             "http_version": "1.1",
-            "method": "POST",
+            "method": self.method,
             "scheme": "http",
             "path": self._path,
             "raw_path": self._path.encode(),

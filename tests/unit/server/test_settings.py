@@ -1,5 +1,6 @@
 """The environment becomes settings: kinds, defaults, warnings."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -110,3 +111,11 @@ def test_the_listing_is_for_people() -> None:
     assert listing["OLLAMA_ORIGINS"] == "a,b"
     assert listing["OLLAMA_NOPRUNE"] == "true"
     assert listing["OLLAMA_FLASH_ATTENTION"] == ""
+
+
+def test_further_models_directories() -> None:
+    settings = read(OLLAMA_MODELS_EXTRA=f" /a {os.pathsep}{os.pathsep}/b c")
+    assert settings.models_extra == (Path("/a"), Path("/b c"))
+    assert settings.listing()["OLLAMA_MODELS_EXTRA"] == f"/a{os.pathsep}/b c"
+    assert read().models_extra == ()
+    assert read().listing()["OLLAMA_MODELS_EXTRA"] == ""

@@ -14,6 +14,7 @@ class Answer:
     status: int = 200
     body: bytes = b""
     reason: str | None = None
+    headers: dict[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -74,6 +75,8 @@ def running() -> Generator[Daemon]:
             answer = daemon.answer(Request(self.command, self.path, dict(self.headers), body))
             self.send_response(answer.status, answer.reason)
             self.send_header("Content-Length", str(len(answer.body)))
+            for name, value in answer.headers.items():
+                self.send_header(name, value)
             self.end_headers()
             if self.command != "HEAD":
                 self.wfile.write(answer.body)

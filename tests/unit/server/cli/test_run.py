@@ -237,7 +237,7 @@ class Interrupted(Client):
     def __init__(self) -> None:
         self.closed = False
 
-    def stream(self, path: str, body: Json) -> Generator[Json]:
+    def stream(self, path: str, body: Json | None = None, *, method: str = "POST") -> Generator[Json]:
         try:
             yield {"response": "Hel", "message": {"content": "Hel"}}
             raise KeyboardInterrupt
@@ -251,7 +251,7 @@ class Failing(Client):
     def __init__(self) -> None:
         pass
 
-    def stream(self, path: str, body: Json) -> Generator[Json]:
+    def stream(self, path: str, body: Json | None = None, *, method: str = "POST") -> Generator[Json]:
         raise ServerError("no")
         yield {}
 

@@ -1,7 +1,7 @@
 """Requests, streams, uploads, and what their failures say."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from server.cli import transport
 from server.cli.errors import ServerDown, ServerError, SignInNeeded, TransportFailed
 from server.cli.transport import Client, last, lines, user_agent
 from server.host import parse_host
@@ -127,9 +128,48 @@ def test_an_upload_sends_the_file_and_tells_how_much(client: Client, daemon: Dae
     daemon.decides("/api/blobs/sha256:1", lambda request: Answer(201))
     counts: list[int] = []
     client.upload("sha256:1", file, counts.append)
-    assert daemon.requests[0].body == file.read_bytes()
-    assert daemon.requests[0].headers["Content-Length"] == "3000000"
+    asked, sent = daemon.requests
+    assert asked.method == "HEAD"
+    assert sent.body == file.read_bytes()
+    assert sent.headers["Content-Length"] == "3000000"
     assert sum(counts) == 3_000_000
+
+
+def test_a_large_file_that_is_there_is_not_sent(client: Client, daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x" * 3_000_000)
+    daemon.says("/api/blobs/sha256:1", b"", method="HEAD")
+    counts: list[int] = []
+    client.upload("sha256:1", tmp_path / "x", counts.append)
+    assert [request.method for request in daemon.requests] == ["HEAD"]
+    assert sum(counts) == 3_000_000
+
+
+def test_a_small_file_is_sent_without_asking(client: Client, daemon: Daemon, tmp_path: Path) -> None:
+    (tmp_path / "x").write_bytes(b"x")
+    daemon.says("/api/blobs/sha256:1", b"", status=201)
+    client.upload("sha256:1", tmp_path / "x", lambda count: None)
+    assert [request.method for request in daemon.requests] == ["POST"]
+
+
+@pytest.mark.parametrize("taken", [True, False])
+def test_a_daemon_on_this_machine_is_handed_the_file(
+    client: Client, daemon: Daemon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: bool
+) -> None:
+    """If it does not take it, it is uploaded."""
+    (tmp_path / "x").write_bytes(b"x" * 3_000_000)
+    header = "unix:@llamad-" + "0" * 32
+    daemon.replies["HEAD", "/api/blobs/sha256:1"] = Answer(404, headers={"Llamad-Handover": header})
+    daemon.says("/api/blobs/sha256:1", b"", status=201)
+    calls: list[tuple[str, str]] = []
+
+    def hand_over(address: str, digest: str, fd: int, sent: Callable[[int], None]) -> bool:
+        calls.append((address, digest))
+        return taken
+
+    monkeypatch.setattr(transport, "hand_over", hand_over)
+    client.upload("sha256:1", tmp_path / "x", lambda count: None)
+    assert calls == [("\0llamad-" + "0" * 32, "sha256:1")]
+    assert [request.method for request in daemon.requests] == ["HEAD", *([] if taken else ["POST"])]
 
 
 def test_a_refused_upload_is_an_error(client: Client, daemon: Daemon, tmp_path: Path) -> None:

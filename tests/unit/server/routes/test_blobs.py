@@ -1,6 +1,10 @@
 """Uploads: verified, written piece by piece, and gone when the client goes."""
 
+import asyncio
+import errno
 import hashlib
+import os
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -71,27 +75,112 @@ async def test_what_is_no_digest_is_refused(http: httpx.AsyncClient, text: str) 
     assert (await http.head(f"/api/blobs/{text}")).status_code == 400
 
 
-async def test_a_client_that_hangs_up_leaves_nothing(services: Services) -> None:
-    """The connection is lost after the first piece of the body."""
-    app = create_app(services)
-    incoming: list[Message] = [
-        {"type": "http.request", "body": b"x" * 2_000_000, "more_body": True},
-        {"type": "http.disconnect"},
-    ]
+async def post(services: Services, digest: str, *incoming: Message, length: str = "") -> tuple[int, bytes]:
+    """Status and body of the answer to exactly these messages; (0, b"") if there is none."""
+    left = list(incoming)
     sent: list[Message] = []
 
     async def receive() -> Message:
-        return incoming.pop(0)
+        return left.pop(0)
 
     async def send(message: Message) -> None:
         sent.append(message)
 
-    await app(_scope(ZERO), receive, send)
-    assert sent == []
+    await create_app(services)(_scope(digest, length), receive, send)
+    assert left == []
+    return (sent[0]["status"], b"".join(message.get("body", b"") for message in sent)) if sent else (0, b"")
+
+
+def piece(data: bytes, *, more: bool = False) -> Message:
+    return {"type": "http.request", "body": data, "more_body": more}
+
+
+async def test_a_client_that_hangs_up_leaves_nothing(services: Services) -> None:
+    """The connection is lost after the first piece of the body."""
+    assert await post(services, ZERO, piece(b"x" * 2_000_000, more=True), {"type": "http.disconnect"}) == (0, b"")
     assert stored(services) == []
 
 
-def _scope(digest: str) -> dict[str, object]:
+async def test_all_but_the_end_of_the_body_is_nothing(services: Services) -> None:
+    """Even when what came has the digest: the client said that there is more."""
+    hung_up = await post(services, digest_of(b"one"), piece(b"one", more=True), {"type": "http.disconnect"}, length="4")
+    assert hung_up == (0, b"")
+    ended = await post(services, digest_of(b"one"), piece(b"one"), length="4")
+    assert ended == (400, b'{"error":"unexpected EOF"}')
+    assert stored(services) == []
+
+
+@pytest.mark.parametrize("length", ["", "9" * 5000, "²", "+3", "-1", "0x3"])
+async def test_a_length_that_is_none_does_not_count(services: Services, length: str) -> None:
+    """A server in front refuses it, or the body has an end of its own."""
+    assert await post(services, digest_of(b"one"), piece(b"one"), length=length) == (201, b"")
+
+
+async def test_what_cannot_fit_is_refused_before_it_is_read(services: Services) -> None:
+    """Not one message is taken."""
+    status, body = await post(services, ZERO, length=str(1 << 58))
+    assert status == 500
+    assert re.fullmatch(rb'{"error":"insufficient disk space: need %d bytes, have \d+"}' % (1 << 58), body)
+    assert stored(services) == []
+
+
+async def test_a_disk_that_fills_up_is_said_and_the_room_is_given_back(
+    services: Services, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_fd: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert await post(services, digest_of(b"one"), piece(b"one")) == (500, b'{"error":"insufficient disk space"}')
+    assert stored(services) == []
+
+
+async def test_two_uploads_of_one_blob_at_the_same_time(services: Services) -> None:
+    """Each has a file of its own until one of them is first; both are told that it is there."""
+    begun = [asyncio.Event(), asyncio.Event()]
+
+    async def upload(own: asyncio.Event, other: asyncio.Event) -> int:
+        messages = [piece(b"o", more=True), piece(b"ne")]
+
+        async def receive() -> Message:
+            if len(messages) == 1:
+                own.set()
+                await other.wait()
+            return messages.pop(0)
+
+        statuses: list[int] = []
+
+        async def send(message: Message) -> None:
+            statuses.append(message.get("status", 0))
+
+        await create_app(services)(_scope(digest_of(b"one"), "3"), receive, send)
+        return statuses[0]
+
+    assert await asyncio.gather(upload(*begun), upload(*reversed(begun))) == [201, 201]
+    assert [file.read_bytes() for file in stored(services)] == [b"one"]
+
+
+async def test_an_upload_of_what_something_else_stores_meanwhile(services: Services) -> None:
+    """A create or a pull was faster: its file stays."""
+    messages = [piece(b"o", more=True), piece(b"ne")]
+    inodes: list[int] = []
+
+    async def receive() -> Message:
+        if len(messages) == 1:
+            inodes.append(services.store.blobs.path(services.store.blobs.put(b"one")).stat().st_ino)
+        return messages.pop(0)
+
+    statuses: list[int] = []
+
+    async def send(message: Message) -> None:
+        statuses.append(message.get("status", 0))
+
+    await create_app(services)(_scope(digest_of(b"one"), "3"), receive, send)
+    assert statuses[0] == 201
+    assert [file.stat().st_ino for file in stored(services)] == inodes
+
+
+def _scope(digest: str, length: str = "") -> dict[str, object]:
     path = f"/api/blobs/{digest}"
     return {
         "type": "http",
@@ -99,7 +188,7 @@ def _scope(digest: str) -> dict[str, object]:
         "path": path,
         "raw_path": path.encode(),
         "query_string": b"",
-        "headers": [(b"host", b"localhost")],
+        "headers": [(b"host", b"localhost"), *([(b"content-length", length.encode("latin-1"))] if length else [])],
         "http_version": "1.1",
         "scheme": "http",
         "client": ("127.0.0.1", 1),

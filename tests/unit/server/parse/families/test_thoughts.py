@@ -31,6 +31,7 @@ def closed() -> Thoughtful:
         ("hm <call>f</call>", Parsed("", "hm", (CALL,))),
         ("hm </thin", Parsed("", "hm </thin")),
         ("</think>Hi", Parsed("Hi")),
+        ("<think><think>hm</think>Hi", Parsed("Hi", "<think>hm")),
         ("<think></think>Hi", Parsed("Hi")),
         ("", Parsed()),
     ],
