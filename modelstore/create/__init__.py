@@ -10,6 +10,9 @@
 Hardly anything is written before the plan stands, and what has been goes again when the request fails.
 """
 
+import os
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from modelstore import bundled, quantize
@@ -23,9 +26,11 @@ from modelstore.create.plan import Plan
 from modelstore.create.projector import typed
 from modelstore.create.request import CreateRequest, check, check_adapters
 from modelstore.create.sources import Part, read_adapter, read_parts
-from modelstore.errors import CreateError
+from modelstore.digest import Digest
+from modelstore.errors import CreateError, InvalidDigest
 from modelstore.progress import Progress, Report
 from modelstore.quantize.types import target_type
+from modelstore.quoting import quote
 from modelstore.transaction import Transaction
 
 if TYPE_CHECKING:
@@ -59,7 +64,7 @@ def create(
         check_template(request.template)
     if request.quantize:
         target_type(request.quantize)
-    with Transaction(store) as transaction:
+    with _others_at_work(), Transaction(store) as transaction:
         base = find_base(store, request, config, report, pull)
         drafts = read_parts(store.blobs, request.draft_files, report, draft=True) if request.draft_files else []
         adapters = _adapters(store, request, base, report)
@@ -74,6 +79,19 @@ def create(
         config = computed(base.config, [*base.parts, *base.drafts, *drafts])
         check_size(plan, config)
         commit(transaction, name, plan, config, report)
+
+
+@contextmanager
+def _others_at_work() -> Generator[None]:
+    """Another program may delete a blob between two looks at it: that is a blob that is not there."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        try:
+            digest = Digest.parse(os.path.basename(os.fsdecode(error.filename or "")))
+        except InvalidDigest:
+            raise error from None
+        raise CreateError(f"blob {quote(str(digest))} not found") from error
 
 
 def _adapters(store: "Store", request: CreateRequest, base: Base, report: Report) -> list[Part]:

@@ -26,10 +26,10 @@ def traffic(root: Path, processes: int, steps: int) -> Counter[str]:
         )
         for seed in range(processes)
     ]
+    ended = [(*process.communicate(), process.returncode) for process in running]
     counts: Counter[str] = Counter()
-    for process in running:
-        said, complaints = process.communicate()
-        assert process.returncode == 0, complaints
+    for said, complaints, status in ended:
+        assert status == 0, complaints
         counts.update(json.loads(said))
     print(dict(sorted(counts.items())))
     return counts

@@ -1,5 +1,6 @@
 """Create requests and stores made to do harm: each is refused with a reason, and nothing is opened, kept or lost."""
 
+import itertools
 import os
 import socket
 from collections.abc import Callable
@@ -126,6 +127,23 @@ def test_what_is_no_file_is_no_blob_and_is_not_opened(shop: Shop, kind: str, mon
     assert shop.refused("m", files={"x": DIGEST}) == ("unknown type", 400)
     assert str(path) not in map(str, opened)
     assert os.path.lexists(path)
+
+
+@pytest.mark.parametrize("opening", [1, 2])
+def test_a_blob_that_somebody_deletes_between_two_looks_is_not_there(
+    shop: Shop, opening: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = shop.upload(MINIMAL)
+    path = shop.store.layout.blobs / digest.replace(":", "-")
+    real, looks = os.open, itertools.count(1)
+
+    def deleting(file: Any, *more: Any, **named: Any) -> int:
+        if str(file) == str(path) and next(looks) == opening:
+            path.unlink()
+        return real(file, *more, **named)
+
+    monkeypatch.setattr(os, "open", deleting)
+    assert shop.refused("m", files={"x.gguf": digest}) == (f'blob "{digest}" not found', 400)
 
 
 def test_a_link_in_the_place_of_a_text_is_replaced_and_its_target_stays(shop: Shop, tmp_path: Path) -> None:
