@@ -91,7 +91,7 @@ def small_disk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallDisk]:
     home = tmp_path_factory.mktemp("small")
     unshare = next((command for command in NAMESPACES if may_mount(command, home)), None)
     if unshare is None:
-        pytest.skip("not allowed here: mounting a tmpfs in a namespace of one's own")
+        pytest.skip("no namespace here in which a tmpfs can be mounted")
     disk = SmallDisk(home, unshare)
     disk.daemon.add("base", "tinyrank-f16.gguf")
     yield disk

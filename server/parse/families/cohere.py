@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 
 from server.messages import Message, Tool, ToolCall
 from server.parse.families.family import Family, Think, prefilled, split_held
+from server.parse.families.stepwise import Stepwise
 from server.parse.parsed import Parsed, Thoughts
 from server.parse.scan import ObjectScanner, load_object
 
@@ -57,26 +58,17 @@ _NEXT: Final = {
 """Where the marks between the parts lead."""
 
 
-class CohereParser:
+class CohereParser(Stepwise):
     """One answer. Each call is handed out when its object is complete."""
 
     def __init__(self, last: Message | None, think: Think) -> None:
+        super().__init__()
         thinks = think is not False and not prefilled(last)
         self.thoughts: Final = Thoughts("", _START_TEXT) if thinks else None
         """Marks of what comes before the text itself."""
         self._place = _Place.TEXT if prefilled(last) else _Place.THINKING if thinks else _Place.BETWEEN
-        self._held = ""
         self._action = _Action()
         self._count = 0
-
-    def feed(self, text: str) -> Parsed:
-        """What is certain now."""
-        self._held += text
-        parsed, moved = Parsed(), True
-        while moved:
-            piece, moved = self._step()
-            parsed += piece
-        return parsed
 
     def finish(self) -> Parsed:
         """What was held back."""
@@ -92,7 +84,6 @@ class CohereParser:
                 return self._called(held) + Parsed(self._action.rest(""))
 
     def _step(self) -> tuple[Parsed, bool]:
-        """One move; False when more text is needed for the next."""
         match self._place:
             case _Place.THINKING:
                 return self._think()

@@ -15,6 +15,7 @@ from typing import Final
 from server.messages import Message, Tool, ToolCall
 from server.parse.families import atem
 from server.parse.families.family import Family, Think, split_held
+from server.parse.families.stepwise import Stepwise
 from server.parse.parsed import Parsed, Thoughts, held_length
 
 _START: Final = "<|start|>assistant"
@@ -40,10 +41,11 @@ class _Place(Enum):
     """Behind a call, in its message."""
 
 
-class GlimmerParser:
+class GlimmerParser(Stepwise):
     """One answer. Reasoning is left out if the model was told not to think."""
 
     def __init__(self, tools: Sequence[Tool], think: Think) -> None:
+        super().__init__()
         self.thoughts: Final = Thoughts("", _TO_USER)
         """Marks of what comes before the answer itself."""
         self._calls = atem.Calls(tools)
@@ -51,19 +53,9 @@ class GlimmerParser:
         self._any_tools = bool(tools)
         self._place = _Place.HEADER
         self._recipient = ""
-        self._held = ""
         self._searched = 0
         """Calls do not end before it."""
         self._count = 0
-
-    def feed(self, text: str) -> Parsed:
-        """What is certain now."""
-        self._held += text
-        parsed, moved = Parsed(), True
-        while moved:
-            piece, moved = self._step()
-            parsed += piece
-        return parsed
 
     def finish(self) -> Parsed:
         """What was held back."""
@@ -81,7 +73,6 @@ class GlimmerParser:
                 return Parsed()
 
     def _step(self) -> tuple[Parsed, bool]:
-        """One move; False when more text is needed for the next."""
         match self._place:
             case _Place.HEADER:
                 return self._read_header()

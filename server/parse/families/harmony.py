@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from server.messages import Message, Tool, ToolCall
 from server.parse.families.family import Family, Think, split_held
+from server.parse.families.stepwise import Stepwise
 from server.parse.parsed import Parsed, Thoughts
 from server.parse.scan import load_object
 from server.toolnames import identifiers, renamed
@@ -36,29 +37,20 @@ class _Header(NamedTuple):
     recipient: str = ""
 
 
-class HarmonyParser:
+class HarmonyParser(Stepwise):
     """One answer. Calls carry the names under which the tools were declared."""
 
     def __init__(self, tools: Sequence[Tool], last: Message | None) -> None:
+        super().__init__()
         self.thoughts: Final = Thoughts("", _FINAL)
         """Marks of what comes before the answer itself."""
         self._names = {identifier: name for name, identifier in identifiers(tools).items()}
         self._header = _begun(last)
         self._state = _State.BODY if self._header else _State.HEADER
-        self._held = ""
         self._call = ""
         self._count = 0
         self._first = True
         """Still in the header that the prompt began."""
-
-    def feed(self, text: str) -> Parsed:
-        """What is certain now."""
-        self._held += text
-        parsed, moved = Parsed(), True
-        while moved:
-            piece, moved = self._step()
-            parsed += piece
-        return parsed
 
     def finish(self) -> Parsed:
         """What was held back, and a call whose end was the end of the text."""
@@ -68,7 +60,6 @@ class HarmonyParser:
         return Parsed(held) if held.strip() else Parsed()
 
     def _step(self) -> tuple[Parsed, bool]:
-        """One move; False when more text is needed for the next."""
         match self._state:
             case _State.SEEK:
                 return self._seek()

@@ -17,6 +17,7 @@ from server.messages import Message, Tool, ToolCall
 from server.parse.families import jsoncalls, pairs
 from server.parse.families.family import Family, Think, split_held
 from server.parse.families.qwen3coder import MARKS as CALL
+from server.parse.families.stepwise import Stepwise
 from server.parse.parsed import Parsed, Thoughts, held_length
 from server.parse.scan import BracketScanner, load_object
 
@@ -39,31 +40,22 @@ class _Place(Enum):
     TRIAL = auto()
 
 
-class LagunaParser:
+class LagunaParser(Stepwise):
     """One answer. Reasoning is left out unless the model was asked for some (`thinks`); `opened`: the answer begins
     inside it."""
 
     def __init__(self, tools: Sequence[Tool], *, thinks: bool, opened: bool) -> None:
+        super().__init__()
         self.thoughts: Final = Thoughts("", _THINK[1]) if opened else None
         self._calls = _Calls(tools)
         self._thinks = thinks
         self._place = _Place.THINKING if opened else _Place.TEXT
         self._any_tools = bool(tools)
         self._marks = (CALL[0], _THINK[0], *(_USER[:1] if tools else ()))
-        self._held = ""
         self._fresh = True
         """Nothing but blanks came since this part began."""
         self._trial = _Trial("", "")
         self._count = 0
-
-    def feed(self, text: str) -> Parsed:
-        """What is certain now."""
-        self._held += text
-        parsed, moved = Parsed(), True
-        while moved:
-            piece, moved = self._step()
-            parsed += piece
-        return parsed
 
     def finish(self) -> Parsed:
         """What was held back, and a last call whose end was the end of the text."""
@@ -78,7 +70,6 @@ class LagunaParser:
         return Parsed(f"{trial.blanks}{trial.opening}{held}".rstrip()) if calls is None else self._counted(calls)
 
     def _step(self) -> tuple[Parsed, bool]:
-        """One move; False when more text is needed for the next."""
         match self._place:
             case _Place.THINKING:
                 return self._think()

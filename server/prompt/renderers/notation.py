@@ -8,31 +8,30 @@
 Objects stand in the order of their members; tools and arguments come as `tooljson` orders them.
 """
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from json.encoder import encode_basestring
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from modelstore.numbers import json_number, listed_number
+from modelstore import canonical
+from modelstore.numbers import listed_number
 
-_UNSAFE: Final = re.compile("[<>&\u2028\u2029]")
-_SEPARATORS: Final = re.compile("[\u2028\u2029]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_COMPACT: Final = canonical.Form(doubles=True)
+_SPACED: Final = canonical.Form(doubles=True, blank=" ")
+_PLAIN: Final = canonical.Form(doubles=True, blank=" ", escaped=canonical.SEPARATORS)
 
 
 def compact(value: object) -> str:
     """`{"a":1,"b":"\\u003c"}`."""
-    return "".join(_pieces(value, "", _UNSAFE))
+    return canonical.text(value, _COMPACT)
 
 
 def spaced(value: object) -> str:
     """`{"a": 1, "b": "\\u003c"}`."""
-    return "".join(_pieces(value, " ", _UNSAFE))
+    return canonical.text(value, _SPACED)
 
 
 def plain(value: object) -> str:
     """`{"a": 1, "b": "<"}`."""
-    return "".join(_pieces(value, " ", _SEPARATORS))
+    return canonical.text(value, _PLAIN)
 
 
 def indented(value: object, margin: str = "\n") -> str:
@@ -66,44 +65,3 @@ def argument(value: object) -> str:
     if isinstance(value, int | float) and not isinstance(value, bool):
         return listed_number(float(value))
     return compact(value)
-
-
-def _pieces(value: object, blank: str, escaped: re.Pattern[str]) -> Iterator[str]:
-    match value:
-        case None:
-            yield "null"
-        case bool():
-            yield "true" if value else "false"
-        case str():
-            yield _string(value, escaped)
-        case int() | float():
-            yield json_number(float(value))
-        case Mapping():
-            yield from _object(cast("Mapping[str, object]", value), blank, escaped)
-        case list() | tuple():
-            yield from _array(cast("Sequence[object]", value), blank, escaped)
-        case _:
-            raise TypeError(f"{type(value).__name__} has no JSON form")
-
-
-def _object(members: Mapping[str, object], blank: str, escaped: re.Pattern[str]) -> Iterator[str]:
-    between = "{"
-    for key, value in members.items():
-        yield f"{between}{_string(key, escaped)}:{blank}"
-        yield from _pieces(value, blank, escaped)
-        between = "," + blank
-    yield "}" if members else "{}"
-
-
-def _array(items: Sequence[object], blank: str, escaped: re.Pattern[str]) -> Iterator[str]:
-    between = "["
-    for item in items:
-        yield between
-        yield from _pieces(item, blank, escaped)
-        between = "," + blank
-    yield "]" if items else "[]"
-
-
-def _string(text: str, escaped: re.Pattern[str]) -> str:
-    text = encode_basestring(_SURROGATE.sub("\ufffd", text))
-    return escaped.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -147,7 +147,7 @@ def test_what_is_removed_is_told(store: Store) -> None:
     assert removed == [
         Removed(3, Digest.of(b"old")),
         Removed(2, place=f"blobs/llamad-{'0' * 32}.tmp"),
-        Removed(3, place=".llamad/work/run"),
+        Removed(3, place=str((layout.work / "run").relative_to(layout.root))),
         Removed(4, place=f".llamad/partials/{digest.file_name}"),
         Removed(1, place=f".llamad/partials/{digest.file_name}.journal"),
     ]

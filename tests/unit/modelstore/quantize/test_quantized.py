@@ -169,7 +169,7 @@ def test_the_environment_hides_every_gpu_and_finds_this_program() -> None:
     ("text", "plain"),
     [
         ("/a/b c/d.gguf: bad", "b c/d.gguf: bad"),
-        ("cannot open '/root/.ollama/x.gguf'", "cannot open 'x.gguf'"),
+        ("cannot open '/models/x.gguf'", "cannot open 'x.gguf'"),
         ("a / b", "a / b"),
         ("1/2 done", "1/2 done"),
     ],

@@ -85,6 +85,10 @@ async def test_a_format_binds_an_answer_without_thoughts_from_the_start(schedule
 MARKS = Thoughts("<think>", "</think>")
 
 
+def thoughtful(scheduler: FakeScheduler) -> Answer:
+    return answer(scheduler, thinker(), format='"json"', thoughts=MARKS, thoughts_count_as_prompt=True)
+
+
 class TestThinkingFirst:
     """Thoughts are free, and the format binds what follows them: the runner is told where it begins."""
 
@@ -124,13 +128,7 @@ class TestThinkingFirst:
     ) -> None:
         """A token of the fake is a letter: 19 before the answer."""
         scheduler.runner.script = [[say("<think>so"), say("</think>\n\n{", "}"), done(tokens=22)]]
-        told = answer(
-            scheduler,
-            thinker(),
-            format='"json"',
-            thoughts=MARKS,
-            thoughts_count_as_prompt=True,
-        )
+        told = thoughtful(scheduler)
         await pieces(told)
         assert told.outcome is not None
         assert (told.outcome.prompt_tokens, told.outcome.eval_tokens) == (5 + 19, 3)
@@ -138,13 +136,7 @@ class TestThinkingFirst:
 
     async def test_thoughts_without_an_answer_are_all_there_is(self, scheduler: FakeScheduler) -> None:
         scheduler.runner.script = [[say("<think>so"), done("</thi", reason="length")]]
-        told = answer(
-            scheduler,
-            thinker(),
-            format='"json"',
-            thoughts=MARKS,
-            thoughts_count_as_prompt=True,
-        )
+        told = thoughtful(scheduler)
         assert await pieces(told) == [Piece(thinking="so"), Piece(thinking="</thi")]
         assert told.outcome is not None
         assert (told.outcome.reason, told.outcome.prompt_tokens, told.outcome.eval_tokens) == ("length", 5, 7)
