@@ -85,9 +85,10 @@ def _array(items: list[Any] | tuple[Any, ...], form: Form) -> Iterator[str]:
 
 
 def _string(value: str, form: Form) -> str:
-    return form.escaped.sub(_escape, encode_basestring(value))
+    return form.escaped.sub(escaped, encode_basestring(value))
 
 
-def _escape(found: re.Match[str]) -> str:
+def escaped(found: re.Match[str]) -> str:
+    """What stands in JSON for a character that `HTML` or `SEPARATORS` found."""
     char = found[0]
     return "\\ufffd" if "\ud800" <= char <= "\udfff" else f"\\u{ord(char):04x}"

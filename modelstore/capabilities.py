@@ -162,7 +162,7 @@ def _mode(facts: Facts, use_go: bool) -> TemplateMode:
         return TemplateMode.RENDERER
     if facts.is_harmony:
         return TemplateMode.HARMONY
-    if use_go:
+    if use_go or not facts.is_gguf:  # only the engine has Jinja, and only for its own format
         return TemplateMode.GO
     return TemplateMode.JINJA if facts.jinja else TemplateMode.NONE
 

@@ -34,7 +34,10 @@ def glibc_version() -> tuple[int, int] | None:
 def runner_environment(
     inherited: Mapping[str, str], extra: Mapping[str, str], *, glibc: tuple[int, int] | None
 ) -> dict[str, str]:
-    """`inherited` with what a runner needs, and `extra` on top."""
+    """`inherited` with what a runner needs, and `extra` on top.
+
+    Where `extra` chooses GPUs of one library, those of the others are hidden: a build may have several.
+    """
     path = [str(SOURCE_ROOT), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
     environment = {
         **inherited,
@@ -44,7 +47,8 @@ def runner_environment(
     }
     if glibc is not None and glibc >= _HUGE_PAGES_SINCE:
         environment[_TUNABLES] = with_huge_pages(inherited.get(_TUNABLES, ""))
-    return {**environment, **extra}
+    chosen = any(extra.get(variable, hidden) != hidden for variable, hidden in NO_GPUS.items())
+    return {**environment, **(NO_GPUS if chosen else {}), **extra}
 
 
 def with_huge_pages(tunables: str) -> str:

@@ -6,6 +6,7 @@
     ├── WeightsMissing(path)                 a file of the model does not exist                      404
     ├── LoadFailed(message, …)               the model could not be loaded                           500
     │   ├── InsufficientMemory(needed, available)
+    │   ├── GpuRequired(reason)              it would run on the CPU, which the operator does not want
     │   └── LoadStalled(detail)              no sign of life for the load timeout
     ├── RunnerDied(detail, streamed)         the process ended under a request                       500
     └── RunnerFailed(message, status)        the runner refused or gave up one request      its own status
@@ -80,6 +81,14 @@ class InsufficientMemory(LoadFailed):
         self.available = available
         text = f"model requires more system memory ({human_bytes(needed)}) than is available ({human_bytes(available)})"
         super().__init__(f"{text}: {detail}" if detail else text, out_of_memory=True)
+
+
+class GpuRequired(LoadFailed):
+    """The model would be loaded on the CPU without anybody having asked for that, and LLAMAD_REQUIRE_GPU forbids it."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(f"the model would run on the CPU, and LLAMAD_REQUIRE_GPU is set: {reason}")
 
 
 class LoadStalled(LoadFailed):

@@ -17,7 +17,7 @@ import structlog
 
 from scheduler import recovery
 from scheduler.clock import Clock
-from scheduler.devices import Devices
+from scheduler.devices import Devices, Snapshot
 from scheduler.errors import LoadFailed, RunnerDied, SchedulerError, WeightsMissing
 from scheduler.frames import Loaded
 from scheduler.record import Record, State
@@ -149,17 +149,30 @@ class Fleet:
         self.run(self._end(record, grace, reason, settle))
 
     async def _end(self, record: Record, grace: float, reason: Exception | None, settle: bool) -> None:
+        before = await self._survey() if settle and record.vram > 0 else None
         try:
-            before = await self._devices.refresh() if settle and record.vram > 0 else None
             await record.runner.stop(grace=grace, reason=reason)
-            if before is not None and recovery.matters(record.placement.usage, before):
-                back = recovery.recovered(record.vram, before, devices=self._devices, clock=self._clock)
-                if not await back:
-                    _log.warning("gpu VRAM usage didn't recover within timeout", model=record.request.model.name)
         except Exception:
             _log.exception("model runner could not be stopped")
-        finally:
-            self._post(self._gone, record)
+        if before is not None and recovery.matters(record.placement.usage, before):
+            await self._recover(record, before)
+        self._post(self._gone, record)
+
+    async def _survey(self) -> Snapshot | None:
+        """None when the devices do not tell: the runner has to go all the same."""
+        try:
+            return await self._devices.refresh()
+        except Exception:
+            _log.exception("unable to refresh free memory")
+            return None
+
+    async def _recover(self, record: Record, before: Snapshot) -> None:
+        try:
+            if await recovery.recovered(record.vram, before, devices=self._devices, clock=self._clock):
+                return
+        except Exception:
+            _log.exception("unable to refresh free memory")
+        _log.warning("gpu VRAM usage didn't recover within timeout", model=record.request.model.name)
 
     def _gone(self, record: Record) -> None:
         self.stopping.discard(record)

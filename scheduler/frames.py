@@ -17,6 +17,8 @@ import msgspec
 
 LENGTH_BYTES: Final = 4
 MAX_FRAME: Final = 1 << 30
+NO_MARK: Final = "[img\ufdd0-"
+"""In a prompt with images: the beginning of a text that reads `[img-` and marks none of them."""
 
 
 class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -42,6 +44,8 @@ class Load(Frame, tag="load", frozen=True):
     num_gpu: int = -1
     """Layers on the GPU; -1 is all that fit, 0 none."""
     main_gpu: int | None = None
+    tensor_split: list[int] = []
+    """Of the layers on GPUs, how many each one gets; empty: as the engine divides them."""
     use_mmap: bool | None = None
     use_mlock: bool = False
     num_thread: int = 0
@@ -84,17 +88,46 @@ class Sampling(Frame, frozen=True):
     """Added to the logits of these tokens before anything else; a token by its id, or by its text if that is one."""
 
 
+class Calls(Frame, frozen=True):
+    """The tool calls that an answer may hold, and how they are written.
+
+    `rules` are lines of Lark. They define `calls`, everything from the beginning of the first call to the end of the
+    last one, and `rest`, what follows an opening up to the end of its call; and they may use `mark_<n>`, the n-th of
+    `marks`, a text or a control token that is written so, and `json_<n>`, JSON by the n-th of `schemas`.
+    """
+
+    rules: str
+    openings: list[str]
+    """Texts with which a call begins."""
+    marks: list[str] = []
+    schemas: list[str] = []
+    """JSON Schema texts."""
+    required: bool = False
+    """The answer is nothing but calls."""
+    many: bool = True
+    """There may be another one after the first."""
+    at_start: bool = False
+    """An opening counts only where the answer begins with it."""
+    anywhere: bool = False
+    """An opening counts in the middle of reasoning, too."""
+    lead: list[str] = []
+    """Texts that may stand, in this order, in front of what is said instead of calls."""
+
+
 class Constraint(Frame, frozen=True):
     """What the text must conform to. `source` is JSON Schema text, a regular expression, a Lark grammar or GBNF."""
 
-    kind: Literal["json_schema", "regex", "lark", "gbnf"]
-    source: str
+    kind: Literal["any", "json_schema", "regex", "lark", "gbnf"]
+    """"any": any text, so that only `calls` bind."""
+    source: str = ""
     after: list[str] = []
     """The answer is free until one of these texts has appeared in it, and conforms from its end on; empty: from the
     first token."""
     opening: str = ""
     """With `after`: what the free part begins with, but for white space. An answer that begins otherwise conforms from
     its first token."""
+    calls: Calls | None = None
+    """The text may instead be calls of tools; of kind "any" it may also hold them."""
 
 
 class Generate(Frame, tag="generate", frozen=True):
@@ -117,7 +150,7 @@ class Generate(Frame, tag="generate", frozen=True):
     """The same for the tokens of the prompt, which is then evaluated whole; only together with `logprobs`."""
     constraint: Constraint | None = None
     images: list[bytes] = []
-    """The n-th is placed at the n-th `[img-<n>]` of the prompt."""
+    """The n-th is placed at each `[img-<n>]` of the prompt. A text that begins so is written with `NO_MARK` instead."""
     preserved: list[str] = []
     """Control tokens to write out as text instead of hiding them."""
     want_context: bool = False

@@ -7,7 +7,8 @@ so no cancelled, abandoned or half-started request can keep one.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Literal, Unpack
@@ -165,7 +166,7 @@ class Lease:
         encoding: Literal["float32", "json32", "json64"] = "json32",
     ) -> frames.Embedded:
         """The vectors of `inputs`. Raises `RunnerFailed`, `RunnerDied`."""
-        try:
+        with self._minding_memory():
             return await self.runner.embed(
                 {
                     "inputs": inputs,
@@ -175,14 +176,11 @@ class Lease:
                     "encoding": encoding,
                 }
             )
-        except RunnerFailed as error:
-            if tells_of_memory(error.message):
-                self.report_out_of_memory()
-            raise
 
     async def rank(self, query: str, documents: list[str], *, truncate: bool = True) -> frames.Ranked:
         """How well each document answers the query. Raises `RunnerFailed`, `RunnerDied`."""
-        return await self.runner.rank(query, documents, truncate=truncate)
+        with self._minding_memory():
+            return await self.runner.rank(query, documents, truncate=truncate)
 
     async def tokenize(self, texts: list[str], *, add_special: bool = False) -> list[list[int]]:
         """The tokens of each text. Raises `RunnerFailed`, `RunnerDied`."""
@@ -212,6 +210,15 @@ class Lease:
     def report_out_of_memory(self) -> None:
         """A request failed for want of memory: models that nobody uses should make room."""
         self._tenancy.out_of_memory()
+
+    @contextmanager
+    def _minding_memory(self) -> Generator[None]:
+        try:
+            yield
+        except RunnerFailed as error:
+            if tells_of_memory(error.message):
+                self.report_out_of_memory()
+            raise
 
     async def __aenter__(self) -> "Lease":
         return self

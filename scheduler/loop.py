@@ -20,17 +20,27 @@ from functools import partial
 
 import structlog
 
-from scheduler import queue
+from scheduler import offload, queue
 from scheduler.clock import Clock, LoopClock, Timer
 from scheduler.devices import Devices, Snapshot
 from scheduler.devices.probe import SystemDevices
-from scheduler.errors import InsufficientMemory, LoadFailed, QueueFull, RunnerDied, SchedulerError, ShuttingDown
+from scheduler.errors import (
+    GpuRequired,
+    InsufficientMemory,
+    LoadFailed,
+    QueueFull,
+    RunnerDied,
+    SchedulerError,
+    ShuttingDown,
+)
+from scheduler.faults import blames_device, tells_of_memory
 from scheduler.fleet import Fleet
 from scheduler.frames import Loaded
 from scheduler.keepalive import Stay
 from scheduler.ladder import next_rung
 from scheduler.launch import visible_devices
 from scheduler.lease import Lease, Tenancy
+from scheduler.ping import Ping
 from scheduler.plan import Evict, Refuse, Start, Survey, Target, decide, environment, load_frame, loaded_limit
 from scheduler.ports import Spawner
 from scheduler.record import Record, State, Ticket
@@ -66,7 +76,10 @@ class Scheduler:
         self._fleet = Fleet(self._devices, self._clock, self._post, self)
         self._queue: list[Ticket] = []
         self._surveying = False
+        self._found: Snapshot | None = None
+        """The machine as last seen."""
         self._snapshot: Snapshot | None = None
+        """The same, while the first of the queue may be planned for on it."""
         self._decided: frozenset[str] | None = None
         """Models that must leave for the first of the queue, as last decided."""
         self._cut_timer: Timer | None = None
@@ -75,7 +88,7 @@ class Scheduler:
 
     async def start(self) -> Snapshot:
         """Look at the machine and begin to serve; returns what was found."""
-        found = await self._devices.refresh()
+        self._found = found = await self._devices.refresh()
         self._most = loaded_limit(self.limits, len(found.gpus))
         self._tier = default_context(found.gpus, self.limits.gpu_overhead)
         total_vram = sum(gpu.total for gpu in found.gpus)
@@ -98,18 +111,33 @@ class Scheduler:
 
         Raises `QueueFull`, `ShuttingDown`, `WeightsMissing`, `LoadFailed`.
         """
-        if self._owner is not None and self._owner.done():
+        while True:
+            lease, record = await self._wait(request)
+            try:
+                answers = await record.ping.answered()
+            except BaseException:
+                lease.release()
+                raise
+            if answers:
+                return lease
+            self._post(self.on_died, record, RunnerDied("no answer"))
+            lease.release()
+
+    async def _wait(self, request: LeaseRequest) -> tuple[Lease, Record]:
+        if self._fleet.closing:
             raise ShuttingDown
         answer: asyncio.Future[Lease] = asyncio.get_running_loop().create_future()
         ticket = Ticket(request, answer, resolve(request, self.limits, self._tier))
         self._post(self._on_ask, ticket)
         try:
-            return await answer
+            lease = await answer
         except asyncio.CancelledError:
             if answer.done() and not answer.cancelled() and answer.exception() is None:
                 answer.result().release()  # it came in the same instant as the cancellation
             self._post(self._on_withdraw, ticket)
             raise
+        assert ticket.granted is not None, "a lease is on something"
+        return lease, ticket.granted
 
     def expire(self, key: str) -> None:
         """Unload a model once the requests on it have ended; nothing happens if it is not loaded."""
@@ -134,16 +162,19 @@ class Scheduler:
     async def _own(self) -> None:
         while not (self._fleet.closing and self._fleet.empty):
             message = await self._inbox.get()
-            try:
-                message()
-                self._work()
-            except Exception:
-                # One request's trouble must not stop the service of all others.
-                _log.exception("scheduler message failed")
+            self._handle(message)
         self._fleet.close()
         while not self._inbox.empty():
-            self._inbox.get_nowait()()
+            self._handle(self._inbox.get_nowait())
         await self._spawn.close()
+
+    def _handle(self, message: Callable[[], None]) -> None:
+        try:
+            message()
+            self._work()
+        except Exception:
+            # One request's trouble must not stop the service of all others.
+            _log.exception("scheduler message failed")
 
     # -- messages of requests -------------------------------------------------------------------------------------
 
@@ -208,16 +239,25 @@ class Scheduler:
     # -- messages of effects --------------------------------------------------------------------------------------
 
     async def _survey(self) -> None:
-        self._post(self._on_surveyed, await self._devices.refresh())
+        try:
+            self._found = await self._devices.refresh()
+        except Exception:
+            _log.exception("unable to refresh free memory, using old values")
+        self._post(self._on_surveyed)
 
-    def _on_surveyed(self, snapshot: Snapshot) -> None:
+    def _on_surveyed(self) -> None:
         self._surveying = False
-        self._snapshot = snapshot
+        self._snapshot = self._found if self._queue else None
 
     def on_loaded(self, record: Record, info: Loaded) -> None:
         """`fleet.Reports`"""
         if record is not self._fleet.loading:
             return  # given up meanwhile; it is being stopped
+        if offload.fell_back(record.placement, info):
+            if self.limits.require_gpu:
+                self.on_load_failed(record, GpuRequired(offload.NOT_USED))
+                return
+            self._devices.suspect(offload.NOT_USED)
         self._fleet.publish(record, info)
         reduced = record.ladder.reductions(record.spec.num_ctx)
         _log.info("model loaded", model=record.request.model.name, num_ctx=info.num_ctx, reduced=reduced)
@@ -244,8 +284,14 @@ class Scheduler:
         elif isinstance(error, LoadFailed) and error.unsupported:
             error = error.suggesting_pull(record.request.model.name)
         _log.error("model failed to load", model=record.request.model.name, error=str(error))
+        elsewhere = offload.blames_gpu(record.placement, error)
+        if elsewhere:
+            self._devices.suspect(str(error))
         for ticket in [one for one in self._queue if one.wants(record)]:
-            self._fail(ticket, error)
+            if elsewhere and not ticket.retried:
+                ticket.retried = True  # once more, on what is left
+            else:
+                self._fail(ticket, error)
 
     def _climb_down(self, record: Record) -> bool:
         """Let those who wait for a load that ran out of memory try again with less; whether there is less."""
@@ -269,7 +315,11 @@ class Scheduler:
         """`fleet.Reports`"""
         if record.state is State.READY:
             _log.error("model runner has ended", model=record.request.model.name, error=error.detail)
+            if record.placement.gpus and blames_device(error.detail):
+                self._devices.suspect(error.detail)
             self._fleet.retire(record, grace=0.0, reason=error)
+            if tells_of_memory(error.detail):
+                self._on_out_of_memory()
 
     def on_gone(self) -> None:
         """`fleet.Reports`"""
@@ -309,20 +359,25 @@ class Scheduler:
                 for record in [one for one in self._fleet.idle() if one.key in keys]:
                     _log.info("unloading a model to make room", model=record.request.model.name)
                     self._fleet.retire(record)
-            case Start():
+            case Start(placement):
+                if refusal := offload.refusal(self.limits, target.spec, placement, self._snapshot):
+                    self._fail(first, refusal)
+                    return True
                 self._begin(target, decision, first)
         return False
 
     def _begin(self, target: Target, start: Start, starter: Ticket) -> None:
         assert self._snapshot is not None, "a load is planned on a survey"
         load = load_frame(target, start.placement, self._snapshot, self.limits)
+        runner = self._spawn(load, environment(start.placement))
         record = Record(
             request=target.request,
             spec=target.spec,
             placement=start.placement,
             ladder=start.ladder,
             load=load,
-            runner=self._spawn(load, environment(start.placement)),
+            runner=runner,
+            ping=Ping(runner, self._clock),
             stay=Stay.of(target.request.keep_alive, self.limits.keep_alive),
             starter=starter,
         )
@@ -348,7 +403,7 @@ class Scheduler:
         ]
         positions, first.overtaken = queue.servable(waiting, victims=self._victims(), overtaken=first.overtaken)
         for ticket, record in [(self._queue[i], records[i]) for i in positions]:
-            if record is not None:
+            if record is not None and record.state is State.READY:  # one of the others may just have been found dead
                 self._leave_queue(ticket)
                 self._grant(ticket, record)
 
@@ -397,6 +452,7 @@ class Scheduler:
             release=lambda: self._post(self._on_release, record),
             out_of_memory=lambda: self._post(self._on_out_of_memory),
         )
+        ticket.granted = record
         ticket.answer.set_result(Lease(tenancy))
 
     def _fail(self, ticket: Ticket, error: Exception) -> None:
@@ -406,5 +462,5 @@ class Scheduler:
 
     def _leave_queue(self, ticket: Ticket) -> None:
         if ticket is self._queue[0]:
-            self._decided = None
+            self._decided = self._snapshot = None
         self._queue.remove(ticket)

@@ -1,7 +1,8 @@
 """Where a model goes: which GPUs, how many layers, how many sequences, what batch."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import Final
 
 import structlog
@@ -11,6 +12,7 @@ from scheduler.devices import Device, Snapshot, Usage, available
 from scheduler.estimate import Estimate, estimate
 from scheduler.ladder import UNREDUCED, Ladder
 from scheduler.launch import GIB, MIB, fits
+from scheduler.layout import divide, divide_all, in_order
 from scheduler.requests import Limits, ModelFacts
 from scheduler.spec import Spec
 
@@ -65,46 +67,41 @@ def _rank(group: Sequence[Device], system_free: int) -> tuple[bool, int]:
 # -- how many layers ----------------------------------------------------------------------------------------------
 
 
-def layers_that_fit(free: Sequence[int], layers: Sequence[int]) -> int:
-    """How many layers, counted from the last one (the output) down, fit into GPUs with `free` bytes each.
-
-    The fewest GPUs that hold everything are used, the largest first; among those in use the smallest fills first.
-    """
-    ranked = sorted(free, reverse=True)
-    best = 0
-    for used in range(1, len(ranked) + 1):
-        best = max(best, _greedy(ranked[:used][::-1], layers))
-        if best == len(layers):
-            break
-    return best
-
-
-def _greedy(free: Sequence[int], layers: Sequence[int]) -> int:
-    rooms = iter(free)
-    room = next(rooms, 0)
-    for placed, size in enumerate(reversed(layers)):
-        while size > room:
-            following = next(rooms, None)
-            if following is None:
-                return placed
-            room = following
-        room -= size
-    return len(layers)
-
-
-def _rooms(gpus: Sequence[Device], sizes: Estimate, overhead: int) -> list[int]:
+def _rooms(gpus: Sequence[Device], sizes: Estimate) -> list[int]:
     """Bytes for layers on each GPU: what is free, less what every GPU needs, its part of the draft model, and the
     projector on the first one."""
-    spare_block = max(sizes.layers, default=0)
+    spare_block = max(sizes.layers[:-1], default=0)
     rooms: list[int] = []
-    first = next((gpu for gpu in gpus if not gpu.integrated), gpus[0])
-    for gpu in gpus:
-        reserve = (_RESERVE_METAL if gpu.library == "Metal" else _RESERVE) + overhead + sizes.graph + spare_block
+    for n, gpu in enumerate(gpus):
+        reserve = (_RESERVE_METAL if gpu.library == "Metal" else _RESERVE) + sizes.graph + spare_block
         reserve += sizes.draft // len(gpus)
-        if sizes.projector and gpu is first:
+        if sizes.projector and n == 0:
             reserve += sizes.projector + _PROJECTOR_ROOM
         rooms.append(max(gpu.free - reserve, 0))
     return rooms
+
+
+def _ordered(gpus: Sequence[Device], *, forced: bool = False) -> tuple[Device, ...]:
+    order = in_order([gpu.free for gpu in gpus], [gpu.integrated for gpu in gpus], forced=forced)
+    return tuple(gpus[n] for n in order)
+
+
+def _divisible(gpus: Sequence[Device], sizes: Estimate) -> bool:
+    """Whether what several GPUs hold together goes into each of them; one alone is judged by the whole."""
+    if len(gpus) < 2 or not sizes.layers:
+        return True
+    return sum(divide(_rooms(_ordered(gpus), sizes), sizes.layers)) == len(sizes.layers)
+
+
+def _fewest(gpus: Sequence[Device], sizes: Estimate, system_free: int) -> tuple[Device, ...]:
+    """Of a group, as few GPUs as hold everything, the best ones; all if that takes all, or more."""
+    ranked = sorted(gpus, key=lambda gpu: _rank((gpu,), system_free), reverse=True)
+    for used in range(2, len(ranked)):
+        some = tuple(ranked[:used])
+        fit = fits(sizes.on_gpu(len(sizes.layers), used), available(some, system_free).size)
+        if fit and _divisible(some, sizes):
+            return some
+    return tuple(gpus)
 
 
 # -- the whole ----------------------------------------------------------------------------------------------------
@@ -115,11 +112,14 @@ class Placement:
     """One way to load a model."""
 
     gpus: tuple[Device, ...]
+    """Those that get layers, in the order in which they follow each other in the model."""
     main_gpu: int | None
     num_gpu: int
     """As `frames.Load` takes it: -1 all layers."""
     gpu_layers: int
     """Layers that go to GPUs, by our count."""
+    split: tuple[int, ...]
+    """How many of them each GPU gets."""
     num_ctx: int
     parallel: int
     num_batch: int
@@ -149,82 +149,129 @@ class Wish:
     def num_ctx(self) -> int:
         return self.spec.num_ctx if self.ladder.num_ctx is None else self.ladder.num_ctx
 
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Numbers of sequences to try. What already gave up something is no longer wider than it must be."""
+        reduced = self.ladder.num_ctx is not None or self.ladder.cuts
+        return self.spec.widths[-1:] if reduced else self.spec.widths
+
 
 def place(wish: Wish, snapshot: Snapshot, limits: Limits) -> Placement:
     """The widest placement that is whole; if none is, the narrowest, with the layers that fit."""
-    for width in wish.spec.widths:
-        placement = _place_with(wish, width, snapshot, limits)
+    gpus = () if wish.spec.num_gpu == 0 else snapshot.gpus
+    left = tuple(replace(gpu, free=max(gpu.free - limits.gpu_overhead, 0)) for gpu in gpus)
+    for width in wish.widths:
+        placement = _Attempt(wish, width, replace(snapshot, gpus=left), limits).placement()
         if placement.whole:
             break
     return placement  # pyright: ignore[reportPossiblyUnboundVariable]  # a spec has at least one width
 
 
-def _place_with(wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> Placement:
-    spec, facts, num_ctx = wish.spec, wish.facts, wish.num_ctx
-    gpus = () if spec.num_gpu == 0 else snapshot.gpus
-    flash = launch.flash_attention(
-        limits.flash_attention, gpus, kv_type=limits.kv_cache_type, embedding=facts.embedding
-    )
-    kv_type = launch.kv_cache_type(limits.kv_cache_type, flash)
-    cells = num_ctx * width
-    sizes = estimate(
-        facts if spec.draft_num_predict >= 0 else replace(facts, draft_bytes=0),
-        num_ctx=num_ctx,
-        parallel=width,
-        num_batch=min(spec.num_batch or 512, cells),
-        kv_type=kv_type,
-        flash_attention=flash,
-        host=not gpus,
-    )
-    system_free = snapshot.host.free
-    choice = choose_gpus(gpus, sizes.total, main_gpu=spec.main_gpu, spread=limits.spread, system_free=system_free)
-    room = available(choice.gpus, system_free).size if choice.gpus else system_free
-    batch = spec.num_batch or launch.automatic_batch(
-        cells, predicted=sizes.total, free=max(room, 1), flash_attention=flash, gpus=choice.gpus
-    )
-    predicted = sizes.total + (launch.surcharge(batch) if spec.num_batch is None else 0)
-    cautious = bool(choice.gpus) or width > spec.widths[-1]
-    whole = fits(predicted, room) if cautious else predicted <= room
-    layers = _gpu_layers(wish, choice.gpus, sizes, whole, limits.gpu_overhead)
-    used = choice.gpus if layers else ()
-    return Placement(
-        gpus=used,
-        main_gpu=choice.main_gpu,
-        num_gpu=_frame_layers(spec, choice.gpus, layers, facts.block_count + 1),
-        gpu_layers=layers,
-        num_ctx=num_ctx,
-        parallel=width,
-        num_batch=min(batch, cells),
-        use_mmap=launch.memory_map(
-            snapshot,
-            used,
-            wanted=spec.use_mmap,
-            num_gpu=spec.num_gpu,
-            blocks=facts.block_count,
+class _Attempt:
+    """A placement with a certain number of sequences."""
+
+    def __init__(self, wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> None:
+        self._wish, self._width, self._snapshot = wish, width, snapshot
+        self._spread = limits.spread
+        self._flash = launch.flash_attention(
+            limits.flash_attention, snapshot.gpus, kv_type=limits.kv_cache_type, embedding=wish.facts.embedding
+        )
+        self._kv_type = launch.kv_cache_type(limits.kv_cache_type, self._flash)
+        drafts = wish.spec.draft_num_predict >= 0
+        self._facts = wish.facts if drafts else replace(wish.facts, drafter=None)
+
+    def placement(self) -> Placement:
+        spec, free = self._wish.spec, self._snapshot.host.free
+        cells = self._wish.num_ctx * self._width
+        sizes = self._sizes(min(spec.num_batch or 512, cells))
+        choice = self._choice(sizes)
+        room = available(choice.gpus, free).size if choice.gpus else free
+        batch = spec.num_batch or launch.automatic_batch(
+            cells, predicted=sizes.total, free=max(room, 1), flash_attention=self._flash, gpus=choice.gpus
+        )
+        extra = launch.surcharge(batch) if spec.num_batch is None else 0
+        predicted = _needed(sizes, len(choice.gpus)) + extra
+        cautious = bool(choice.gpus) or self._width > spec.widths[-1]
+        final = self._sizes(min(batch, cells))
+        whole = (fits(predicted, room) if cautious else predicted <= room) and _divisible(choice.gpus, final)
+        gpus, split = self._layout(choice.gpus, final, whole)
+        layers = sum(split)
+        facts = self._wish.facts
+        return Placement(
+            gpus=gpus,
+            main_gpu=choice.main_gpu,
+            num_gpu=_frame_layers(spec, choice.gpus, layers, len(final.layers) or 1),
+            gpu_layers=layers,
+            split=split,
+            num_ctx=self._wish.num_ctx,
+            parallel=self._width,
+            num_batch=min(batch, cells),
+            use_mmap=launch.memory_map(
+                self._snapshot,
+                gpus,
+                wanted=spec.use_mmap,
+                num_gpu=spec.num_gpu,
+                blocks=facts.block_count,
+                predicted=predicted,
+                free=room,
+                file=facts.weights_bytes,
+                mapped=self._wish.mapped,
+            ),
+            flash_attention=self._flash,
+            kv_type=self._kv_type,
             predicted=predicted,
-            free=room,
-            file=facts.weights_bytes,
-            mapped=wish.mapped,
-        ),
-        flash_attention=flash,
-        kv_type=kv_type,
-        predicted=predicted,
-        room=room,
-        usage=_usage(choice.gpus, sizes, predicted, layers),
-        whole=whole,
-    )
+            room=room,
+            usage=_usage(gpus, split, final),
+            whole=whole,
+        )
+
+    def _sizes(self, num_batch: int) -> Estimate:
+        return estimate(
+            self._facts,
+            num_ctx=self._wish.num_ctx,
+            parallel=self._width,
+            num_batch=num_batch,
+            kv_type=self._kv_type,
+            flash_attention=self._flash,
+            host=not self._snapshot.gpus,
+            threads=self._wish.spec.num_thread or self._snapshot.host.threads,
+        )
+
+    def _choice(self, sizes: Estimate) -> Choice:
+        free = self._snapshot.host.free
+        choice = choose_gpus(
+            self._snapshot.gpus,
+            _needed(sizes, 1),
+            main_gpu=self._wish.spec.main_gpu,
+            spread=self._spread,
+            system_free=free,
+        )
+        if len(choice.gpus) < 2 or self._spread or choice.main_gpu is not None or not sizes.layers:
+            return choice
+        return replace(choice, gpus=_fewest(choice.gpus, sizes, free))
+
+    def _layout(
+        self, gpus: tuple[Device, ...], sizes: Estimate, whole: bool
+    ) -> tuple[tuple[Device, ...], tuple[int, ...]]:
+        """The GPUs that get layers, and how many each gets. A header that counts none has one for all."""
+        layers, asked = sizes.layers or (0,), self._wish.spec.num_gpu
+        gpus = _ordered(gpus, forced=asked > 0)
+        rooms = _rooms(gpus, sizes)
+        if asked > 0:
+            count = min(asked, len(layers))
+        elif whole or not sizes.layers:
+            count = self._wish.ladder.layers(len(layers))
+        else:
+            count = self._wish.ladder.layers(sum(divide(rooms, layers)))
+        mixed = len({gpu.integrated for gpu in gpus}) > 1
+        split = divide_all(rooms, layers[len(layers) - count :], even=asked > 0 or not mixed)
+        used = [(gpu, share) for gpu, share in zip(gpus, split, strict=True) if share]
+        return tuple(gpu for gpu, _ in used), tuple(share for _, share in used)
 
 
-def _gpu_layers(wish: Wish, gpus: Sequence[Device], sizes: Estimate, whole: bool, overhead: int) -> int:
-    """Layers on the GPUs. Where the header does not count them, one stands for all."""
-    if not gpus:
-        return 0
-    every = len(sizes.layers) or 1
-    if wish.spec.num_gpu > 0:
-        return min(wish.spec.num_gpu, every)
-    if whole or not sizes.layers:
-        return wish.ladder.layers(every)
-    return wish.ladder.layers(layers_that_fit(_rooms(gpus, sizes, overhead), sizes.layers))
+def _needed(sizes: Estimate, gpus: int) -> int:
+    """Bytes where the model computes best: on so many GPUs, or on a host without any."""
+    return sizes.on_gpu(len(sizes.layers) or 1, gpus) if gpus else sizes.total
 
 
 def _frame_layers(spec: Spec, gpus: Sequence[Device], layers: int, every: int) -> int:
@@ -233,16 +280,12 @@ def _frame_layers(spec: Spec, gpus: Sequence[Device], layers: int, every: int) -
     return -1 if gpus and layers >= every else layers
 
 
-def _usage(gpus: Sequence[Device], sizes: Estimate, predicted: int, layers: int) -> Usage:
-    """Predicted bytes by device: GPUs share theirs as they have memory free, which is how the engine divides layers."""
-    if not gpus or layers <= 0:
-        return Usage({}, host=predicted)
-    partial = sizes.layers and layers < len(sizes.layers)
-    on_gpu = sum(sizes.layers[-layers:]) + sizes.graph + sizes.projector + sizes.draft if partial else predicted
-    return Usage(dict(_shares(gpus, on_gpu)), host=max(predicted - on_gpu, 0))
-
-
-def _shares(gpus: Sequence[Device], size: int) -> Iterable[tuple[str, int]]:
-    free = sum(gpu.free for gpu in gpus)
-    for gpu in gpus:
-        yield gpu.id, size * gpu.free // free if free else size // len(gpus)
+def _usage(gpus: Sequence[Device], split: Sequence[int], sizes: Estimate) -> Usage:
+    """Bytes by device: each GPU has its layers, and what one step computes with; the first one has the projector."""
+    every = sizes.layers or (sizes.weights,)
+    layers = iter(every[len(every) - sum(split) :])
+    used: dict[str, int] = {}
+    for n, (gpu, share) in enumerate(zip(gpus, split, strict=True)):
+        used[gpu.id] = sum(islice(layers, share)) + sizes.graph + sizes.draft // len(gpus)
+        used[gpu.id] += sizes.projector if n == 0 else 0
+    return Usage(used, host=sizes.on_host(sum(split)))

@@ -154,6 +154,7 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot, limits:
         ),
         num_gpu=placement.num_gpu,
         main_gpu=placement.main_gpu,
+        tensor_split=list(placement.split) if len(placement.split) > 1 else [],
         use_mmap=placement.use_mmap,
         use_mlock=bool(target.spec.use_mlock),
         num_thread=target.spec.num_thread or snapshot.host.threads,

@@ -1,6 +1,6 @@
 """What the scheduler asks of the world outside its process: a runner, and somebody who starts one.
 
-`process.RunnerProcess` and `process.Spawner` are the real ones; tests bring their own.
+`process.RunnerProcess` and `spawner.RunnerSpawner` are the real ones; tests bring their own.
 """
 
 from collections.abc import Callable, Mapping
@@ -66,6 +66,11 @@ class Runner(Protocol):
     @property
     def alive(self) -> bool:
         """Whether a request sent now may be answered; cheap enough to ask before each."""
+        ...
+
+    @property
+    def silence(self) -> float:
+        """Seconds since anything has come from it; 0 while it is at work."""
         ...
 
     async def ready(self) -> frames.Loaded:

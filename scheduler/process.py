@@ -115,6 +115,10 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         usable = self._state in (State.WAITING, State.LOADING, State.READY) and not self._exited
         return usable and self.pid is not None and not is_exiting(self.pid)
 
+    @property
+    def silence(self) -> float:
+        return 0.0 if self._channels or self._calls else self._clock.now() - self._last_sign
+
     def assign(self, load: frames.Load) -> None:
         """Say what `ready()` is to load."""
         self._load = load
@@ -254,8 +258,7 @@ class RunnerProcess(asyncio.SubprocessProtocol):
         self._stdin = cast(asyncio.WriteTransport, self._transport.get_pipe_transport(0))
 
     def pipe_data_received(self, fd: int, data: bytes) -> None:
-        if self._state is State.LOADING:
-            self._last_sign = self._clock.now()
+        self._last_sign = self._clock.now()
         if fd == 2:
             for line in self._log_lines.feed(data):
                 self._faults.read(line)

@@ -9,6 +9,7 @@ from scheduler.frames import Load, Loaded
 from scheduler.keepalive import Stay
 from scheduler.ladder import UNREDUCED, Ladder
 from scheduler.lease import Lease, Places
+from scheduler.ping import Ping
 from scheduler.placement import Placement
 from scheduler.plan import Resident
 from scheduler.ports import Runner
@@ -27,6 +28,10 @@ class Ticket:
     ladder: Ladder = UNREDUCED
     overtaken: int = 0
     """How many requests for a model that must leave went before it."""
+    retried: bool = False
+    """Whether a load for it has failed because of a GPU."""
+    granted: "Record | None" = None
+    """What the lease is on."""
 
     @property
     def key(self) -> str:
@@ -56,6 +61,7 @@ class Record:
     ladder: Ladder
     load: Load
     runner: Runner
+    ping: Ping
     stay: Stay
     starter: Ticket | None
     state: State = State.LOADING

@@ -10,28 +10,49 @@ FOREVER: Final = math.inf
 
 
 @dataclass(frozen=True, slots=True)
+class Block:
+    """One layer of a model, as far as memory goes."""
+
+    weights: int = 0
+    """Bytes of its tensors."""
+    keys: int = 0
+    """Numbers that its cache keeps of each token: keys, or what keys and values are computed from."""
+    values: int = 0
+    window: int = 0
+    """Tokens that it looks back on; 0: all."""
+    state: int = 0
+    """Bytes that it keeps of each sequence, however long."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelFacts:
     """What a GGUF header tells about the memory and the limits of its model; 0 where it does not say."""
 
     architecture: str = ""
     block_count: int = 0
+    blocks: tuple[Block, ...] = ()
+    """As many as `block_count`, or none where that is no credible number."""
     context_length: int = 0
     """Tokens the model was trained on."""
     embedding_length: int = 0
     head_count: int = 0
-    head_count_kv: int = 0
-    key_length: int = 0
-    """Elements of one key head."""
-    value_length: int = 0
-    sliding_window: int = 0
+    query_length: int = 0
+    """Numbers of a token's queries, all heads together; those of the layer that has most."""
+    inner_length: int = 0
+    """Numbers that a token has between the matrices of a layer, those of all its experts together; the most."""
     vocab_size: int = 0
+    """Numbers that come out of the last layer."""
+    input_bytes: int = 0
+    """Tensors that turn tokens into vectors: they stay in the host's memory."""
+    output_bytes: int = 0
+    """Tensors behind the last block."""
+    shared_bytes: int = 0
+    """The matrix of the input, where it is the output's, too."""
     weights_bytes: int = 0
     """Size of all weights files."""
     projector_bytes: int = 0
-    draft_bytes: int = 0
-    """Size of the draft model's file."""
-    draft_elements: int = 0
-    """Numbers that its cache keeps for each token, keys and values of all layers together."""
+    drafter: "ModelFacts | None" = None
+    """Of the draft model."""
     embedding: bool = False
     """The file names a pooling type: it turns texts into vectors and does not generate."""
 
@@ -102,6 +123,8 @@ class Limits:
     gpu_overhead: int = 0
     """Bytes left free on every GPU."""
     spread: bool = False
+    require_gpu: bool = False
+    """Whether a model that would run on the CPU, without anybody having asked for that, is an error."""
     spare: bool = True
     """Whether a runner without a model waits for the next load."""
     prefix_memory: int | None = None

@@ -24,6 +24,8 @@ import uvicorn
 
 from modelstore.errors import StoreError
 from modelstore.store import Store
+from scheduler.devices.choice import Wishes
+from scheduler.devices.probe import SystemDevices
 from scheduler.errors import ShuttingDown
 from scheduler.loop import Scheduler
 from scheduler.requests import Limits
@@ -79,8 +81,19 @@ def limits(settings: Settings) -> Limits:
         kv_cache_type=settings.kv_cache_type,
         gpu_overhead=settings.gpu_overhead,
         spread=settings.sched_spread,
+        require_gpu=settings.require_gpu,
         spare=settings.spare_runner,
         prefix_memory=settings.prefix_memory,
+    )
+
+
+def wishes(settings: Settings) -> Wishes:
+    """What the operator wants of GPUs."""
+    return Wishes(
+        library=settings.llm_library,
+        igpu=settings.igpu_enable,
+        vulkan=settings.vulkan,
+        require=settings.require_gpu,
     )
 
 
@@ -152,7 +165,7 @@ class Daemon:
         )
         if await asyncio.to_thread(firststart.seed, store) is None:
             await asyncio.to_thread(servicestore.mention, settings, store)
-        scheduler = Scheduler(limits(settings))
+        scheduler = Scheduler(limits(settings), devices=SystemDevices(wishes(settings)))
         await scheduler.start()
         return Services(settings, store, scheduler, BundledTransfers())
 

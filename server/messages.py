@@ -1,5 +1,6 @@
 """The conversation as everything inside the server sees it, whichever dialect it came in."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,8 @@ class Parameters:
     items: Any = None
     required: list[str] = field(default_factory=list[str])
     properties: dict[str, Property] | None = None
+    schema: Mapping[str, Any] | None = field(default=None, compare=False)
+    """All of it as it was sent, with the keywords that templates do not know of."""
 
 
 @dataclass(slots=True)

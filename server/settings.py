@@ -154,6 +154,7 @@ class Settings:
         "OLLAMA_KV_CACHE_TYPE", str, "f16", "Quantization type for the K/V cache (default: f16)"
     )
     llm_library: str = _setting("OLLAMA_LLM_LIBRARY", str, "", "Set LLM library to bypass autodetection")
+    """cpu, cuda, rocm, vulkan or metal, with or without a version behind it (cuda_v12)."""
     gpu_overhead: int = _setting("OLLAMA_GPU_OVERHEAD", _read_uint, 0, "Reserve a portion of VRAM per GPU (bytes)")
     igpu_enable: bool | None = _setting("OLLAMA_IGPU_ENABLE", is_true, None, "Enable integrated GPUs")
     fit: str = _setting(
@@ -169,6 +170,14 @@ class Settings:
         'How long to allow model loads to stall before giving up (default "5m")',
     )
     """Seconds; 0 is no limit."""
+    require_gpu: bool = _setting(
+        "LLAMAD_REQUIRE_GPU",
+        is_true,
+        False,
+        "Refuse to load a model that would run on the CPU, for instance after the GPU was lost, unless a request asks "
+        "for the CPU (num_gpu 0)",
+        listed=False,
+    )
     drain_timeout: float = _setting(
         "LLAMAD_DRAIN_TIMEOUT",
         _read_drain,

@@ -4,15 +4,15 @@
     detect(jinja)          →  the built-in template for a GGUF's chat template, if it is a known one
     records                →  what messages and tools become inside a template
 
-Lexing (`lexer`, `stream`), parsing (`parser`, `nodes`, `literals`), execution (`evaluate`, `account`, `fields`,
-`values`, `functions`, `printing`, `formats`),
-questions to the tree (`survey`), built-in templates (`named`, `detect`).
+Lexing (`lexer`, `stream`), parsing (`parser`, `scope`, `nodes`, `literals`), execution (`program`, `operands`,
+`closures`, `lookup`, `state`, `values`), functions (`functions`, `formats`, `printing`, `atoms`), questions to the tree
+(`survey`), built-in templates (`named`, `detect`).
 """
 
-from modelstore.template.account import Limits
 from modelstore.template.detect import detect
 from modelstore.template.errors import TemplateError, TemplateExecutionError, TemplateSyntaxError
 from modelstore.template.named import NamedTemplate
+from modelstore.template.state import Limits
 from modelstore.template.template import DEFAULT_TEXT, Template
 
 __all__ = [

@@ -1,10 +1,13 @@
 """`printf`: reads a format string and hands each verb its argument. A mistake leaves a note in the text, no error."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from modelstore.template.printing import MAX_WIDTH, Flags, format_extra, format_verb
+from modelstore.template.atoms import Flags
+from modelstore.template.printing import Meter, format_extra, format_verb
 
+MAX_WIDTH: Final = 1_000_000
+"""Go takes no wider field from an argument, and reads no further digit of what is wider already."""
 _FLAGS: Final = {"+": "plus", "-": "minus", "#": "sharp", " ": "space", "0": "zero"}
 
 
@@ -17,6 +20,7 @@ class _Format:
     def __init__(self, form: str, args: Sequence[object]) -> None:
         self._form = form
         self._args = args
+        self._meter = Meter()
         self._pos = 0
         self._arg = 0
         self._reordered = False
@@ -24,71 +28,80 @@ class _Format:
         self._notes: list[str] = []
 
     def run(self) -> str:
-        pieces: list[str] = []
+        return self._meter.joined(self._pieces(), "")
+
+    def _pieces(self) -> Iterator[str]:
         while (percent := self._form.find("%", self._pos)) >= 0:
-            pieces.append(self._form[self._pos : percent])
+            yield self._form[self._pos : percent]
             self._pos = percent + 1
-            pieces.append(self._directive())
-        pieces.append(self._form[self._pos :])
+            yield self._directive()
+        yield self._form[self._pos :]
         if not self._reordered and self._arg < len(self._args):
-            pieces.append(format_extra(self._args[self._arg :]))
-        return "".join(pieces)
+            yield format_extra(self._args[self._arg :], self._meter)
 
     def _directive(self) -> str:
         self._bad_index = False
         self._notes = []
         flags = self._flags()
         after_index = self._index()
-        flags.width = self._size(after_index, "%!(BADWIDTH)")
-        if flags.width is not None and flags.width < 0:
-            flags.width, flags.minus = -flags.width, True
-        if self._char() == ".":
+        width, after_index = self._size(after_index, "%!(BADWIDTH)")
+        if width is not None and width < 0:
+            width, flags["minus"], flags["zero"] = -width, True, False
+        precision: int | None = None
+        if self._form.startswith(".", self._pos) and self._pos + 1 < len(self._form):
             self._pos += 1
+            self._bad_index |= after_index
             after_index = self._index()
-            flags.precision = self._size(after_index, "%!(BADPREC)", 0)
-            if flags.precision is not None and flags.precision < 0:
-                flags.precision = None
+            precision, after_index = self._size(after_index, "%!(BADPREC)", 0)
+            if precision is not None and precision < 0:
+                precision = None
                 self._notes.append("%!(BADPREC)")
-        self._index()
-        return "".join(self._notes) + self._verb(flags)
+        if not after_index:
+            self._index()
+        return "".join(self._notes) + self._verb(Flags(**flags, width=width, precision=precision))
 
     def _char(self) -> str:
         return self._form[self._pos : self._pos + 1]
 
-    def _flags(self) -> Flags:
-        flags = Flags()
+    def _flags(self) -> dict[str, bool]:
+        flags: dict[str, bool] = {}
         while (char := self._char()) and char in _FLAGS:
-            setattr(flags, _FLAGS[char], True)
+            flags[_FLAGS[char]] = True
             self._pos += 1
         return flags
 
     def _index(self) -> bool:
-        """Reads `[n]`, which chooses the next argument."""
+        """Reads `[n]`, which chooses the next argument. Whether there was a number in brackets."""
         if self._char() != "[":
             return False
         self._reordered = True
         end = self._form.find("]", self._pos)
         text = self._form[self._pos + 1 : end] if end > 0 else ""
         self._pos = end + 1 if end > 0 else self._pos + 1
-        if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= len(self._args):
+        is_number = text.isascii() and text.isdigit() and int(text[:9]) <= MAX_WIDTH and len(text) < 9
+        if is_number and 1 <= int(text) <= len(self._args):
+            self._arg = int(text) - 1
+        else:
             self._bad_index = True
-            return False
-        self._arg = int(text) - 1
-        return True
+        return is_number
 
-    def _size(self, after_index: bool, note: str, default: int | None = None) -> int | None:
+    def _size(self, after_index: bool, note: str, default: int | None = None) -> tuple[int | None, bool]:
+        """A width or a precision; and whether an index still stands in front of what comes next."""
         if self._char() == "*":
             self._pos += 1
-            return self._size_argument(note)
+            return self._size_argument(note), False
         start = self._pos
         while (char := self._char()) and char in "0123456789":
             self._pos += 1
         digits = self._form[start : self._pos]
         if not digits:
-            return default
+            return default, after_index
         if after_index:
             self._bad_index = True
-        return int(digits[:9]) if len(digits) < 9 and int(digits) <= MAX_WIDTH else None
+        if len(digits) > 8 or int(digits[:-1] or "0") > MAX_WIDTH:
+            self._pos = len(self._form)  # Go reads no further
+            return default, after_index
+        return int(digits), after_index
 
     def _size_argument(self, note: str) -> int | None:
         value = self._args[self._arg] if self._arg < len(self._args) else None
@@ -111,4 +124,4 @@ class _Format:
             return f"%!{verb}(MISSING)"
         value = self._args[self._arg]
         self._arg += 1
-        return format_verb(verb, flags, value)
+        return format_verb(verb, flags, value, self._meter)

@@ -12,7 +12,8 @@ from enum import Enum
 from typing import Any, Final, cast
 
 from modelstore.template import formats, values
-from modelstore.template.printing import Flags, format_verb, sprint, sprintln
+from modelstore.template.atoms import Flags
+from modelstore.template.printing import Meter, format_verb, sprint, sprintln
 from modelstore.template.records import Property
 from modelstore.template.values import Record, TypedList, TypedMap, Void, go_type, is_nil, is_true
 
@@ -142,10 +143,10 @@ def _equals(first: object, other: object) -> bool:
     if is_nil(first) or is_nil(other):
         return is_nil(first) and is_nil(other)
     if isinstance(first, list) != isinstance(other, list) or isinstance(first, dict) != isinstance(other, dict):
-        texts = [format_verb("s", Flags(), value) for value in (first, other)]
+        texts = [format_verb(verb, Flags(), value, Meter()) for verb, value in (("s", first), ("v", other))]
         raise ValueError(f"non-comparable types {texts[0]}: {go_type(first)}, {go_type(other)}: {texts[1]}")
     if not isinstance(other, Record):
-        raise ValueError(f"non-comparable type {format_verb('s', Flags(), other)}: {go_type(other)}")
+        raise ValueError(f"non-comparable type {format_verb('s', Flags(), other, Meter())}: {go_type(other)}")
     return first is other
 
 
@@ -155,7 +156,7 @@ def _less(first: object, other: object) -> bool:
         if _basic(value) is None:
             raise ValueError("invalid type for comparison")
     if kind is not _basic(other):
-        raise ValueError("incompatible types for comparison")
+        raise ValueError(f"incompatible types for comparison: {go_type(first)} and {go_type(other)}")
     if kind is bool:
         raise ValueError("invalid type for comparison")
     return cast("Any", first) < other
@@ -245,7 +246,7 @@ def _typescript(value: object) -> str:
     return value.typescript() if isinstance(value, Property) else "any"
 
 
-def _call(source: str, value: object) -> object:
+def _call(source: str, value: object, *_: object) -> object:
     """No function ever is a value here, so this fails; `source` is the expression it was given."""
     if value is None or value is Void.VALUE:
         raise ValueError("call of nil")

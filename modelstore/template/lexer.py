@@ -173,7 +173,8 @@ class _Lexer:
             return self._cut(Kind.DECLARE, start + 2)
         if char in "\"'`":
             return self._string(char)
-        if char == "$" or (char == "." and self.text[start + 1 : start + 2] not in _DIGITS):
+        # At the very end a dot is the beginning of a number to Go.
+        if char == "$" or (char == "." and self.text[start + 1 : start + 2] not in (*_DIGITS, "")):
             return self._name(Kind.VARIABLE if char == "$" else Kind.FIELD)
         if char in "+-." or char in _DIGITS:
             return self._number()
@@ -243,7 +244,14 @@ class _Lexer:
         assert found is not None
         end = found.end()
         following = self.text[end : end + 1]
-        if following and (_is_word(following) or following in "+-"):
+        if following and following in "+-":  # to Go the beginning of a complex number, which nothing here knows
+            found = _NUMBER.match(self.text, end)
+            assert found is not None
+            end = found.end()
+            following = self.text[end : end + 1]
+            end += bool(following) and _is_word(following)
+            raise _Mistake(f"bad number syntax: {quote(self.text[self.pos : end])}", self.pos)
+        if following and _is_word(following):
             raise _Mistake(f"bad number syntax: {quote(self.text[self.pos : end + 1])}", self.pos)
         return self._cut(Kind.NUMBER, end)
 

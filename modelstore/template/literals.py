@@ -1,5 +1,6 @@
 """Values of the constants in a template: quoted strings, characters, numbers."""
 
+import math
 import re
 from typing import Final
 
@@ -15,6 +16,7 @@ _SHORT: Final = {
 }  # fmt: skip
 _OCTAL: Final = re.compile(r"([+-]?)0([0-7_]*)")
 INT_MIN, INT_MAX = -(1 << 63), (1 << 63) - 1
+_UINT_MAX: Final = (1 << 64) - 1
 
 
 def unquote(quoted: str) -> str:
@@ -37,31 +39,40 @@ def unquote(quoted: str) -> str:
 def character(quoted: str) -> int:
     """The code of a character constant. Raises `ValueError` with Go's text."""
     inner = quoted[1:-1]
-    if len(inner) == 1:
-        return ord(inner)
-    found = _ESCAPE.fullmatch(inner)
-    if found is None or found["bad"] is not None:
+    found = _ESCAPE.match(inner)
+    if not inner or (found and (found["bad"] is not None or found["short"] == '"')):
+        raise ValueError("invalid syntax")
+    code = _code(found) if found else ord(inner[0])
+    if len(inner) > (found.end() if found else 1):
         raise ValueError(f"malformed character constant: {quoted}")
-    return _code(found)
+    return code
 
 
 def number(text: str) -> int | float:
-    """Value of a number; an int unless it is written with point or exponent. Raises `ValueError` with Go's text."""
+    """Value of a number; an int unless it is written with point or exponent. Raises `ValueError` with Go's text.
+
+    Integers up to 2⁶⁴-1 pass, as in Go, which has no use for those above `INT_MAX` either.
+    """
     try:
         octal = _OCTAL.fullmatch(text)
         value = int(f"{octal[1]}0o{octal[2] or '0'}" if octal else text, 0)
     except ValueError:
         return _float(text)
-    if not INT_MIN <= value <= INT_MAX:
+    if not INT_MIN <= value <= _UINT_MAX:
         raise ValueError(f"integer overflow: {quote(text)}")
     return value
 
 
 def _float(text: str) -> float:
+    lowered = text.lower().lstrip("+-")
     try:
-        value = float.fromhex(text) if text.lower().lstrip("+-").startswith("0x") else float(text)
+        if lowered.startswith("0x") and "p" not in lowered:
+            raise ValueError  # Python would take it
+        value = float.fromhex(text) if lowered.startswith("0x") else float(text)
     except (ValueError, OverflowError):
-        raise ValueError(f"illegal number syntax: {quote(text)}") from None
+        value = math.inf
+    if math.isinf(value):
+        raise ValueError(f"illegal number syntax: {quote(text)}")
     if not set(text) & set(".eEpP"):
         raise ValueError(f"integer overflow: {quote(text)}")
     return value

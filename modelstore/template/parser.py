@@ -31,6 +31,7 @@ from modelstore.template.nodes import (
     Variable,
     With,
 )
+from modelstore.template.scope import Scope
 from modelstore.template.stream import TokenStream
 
 MAX_DEPTH: Final = 100
@@ -65,7 +66,7 @@ class _Parser:
         self.definitions: Definitions = {}
         self._functions = functions
         self._tokens = TokenStream(text)
-        self._variables = ["$"]
+        self._variables = Scope()
         self._action_line = 0
         self._ranges = 0
         self._depth = 0
@@ -78,8 +79,8 @@ class _Parser:
 
     # -- errors -------------------------------------------------------------------------------------------------------
 
-    def _error(self, message: str) -> TemplateSyntaxError:
-        line = self._tokens.line
+    def _error(self, message: str, line: int = 0) -> TemplateSyntaxError:
+        line = line or self._tokens.line
         return TemplateSyntaxError(f"template: :{line}: {message}", line)
 
     def _unexpected(self, token: Token, context: str) -> NoReturn:
@@ -143,18 +144,18 @@ class _Parser:
         token = self._tokens.peek_solid()
         name = self._name("block clause")
         pipe = self._pipe("block clause", Kind.RIGHT)
-        self._add(name, "block clause")
+        self._add(name, "block clause", self._tokens.line)
         return Call(token.pos, name, pipe)
 
-    def _add(self, name: str, context: str) -> None:
-        """Reads the body of a definition, which sees no variable but its own."""
+    def _add(self, name: str, context: str, line: int = 0) -> None:
+        """Reads the body of a definition, which sees no variable but its own. `line`: where to say it is wrong."""
         outer = self._variables, self._ranges
-        self._variables, self._ranges = ["$"], 0
+        self._variables, self._ranges = Scope(), 0
         self._enter()
         body, end = self._list()
         self._depth -= 1
         if end.word != "end":
-            raise self._error(f"unexpected {end} in {context}")
+            raise self._error(f"unexpected {end} in {context}", line)
         self._variables, self._ranges = outer
         if not _is_blank(self.definitions.get(name, ())):
             if not _is_blank(body):
@@ -208,7 +209,7 @@ class _Parser:
                 otherwise, end = self._list()
                 if end.word != "end":
                     raise self._error(f"expected end; found {end}")
-        del self._variables[known:]
+        self._variables.leave(known)
         self._depth -= 1
         return _BRANCHES[word](pipe.pos, pipe, body, otherwise)
 
@@ -261,7 +262,7 @@ class _Parser:
                 self._tokens.back(*([variable, after, sign] if after is not sign else [variable, sign]))
                 return declared, False
             declared.append(Variable(variable.pos, tuple(variable.text.split("."))))
-            self._variables.append(variable.text)
+            self._variables.add(variable.text)
             if not is_comma:
                 return declared, sign.kind is Kind.ASSIGN
             self._check_second(context, len(declared))

@@ -65,7 +65,7 @@ class Properties(TypedMap):
 # -- records -----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class CallFunction(Record):
     """The function part of a call: `.Index .Name .Arguments`."""
 
@@ -80,7 +80,7 @@ class CallFunction(Record):
     arguments: Arguments = field(default_factory=lambda: Arguments(None))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ToolCall(Record):
     go_type = "template.templateToolCall"
     members = (Member("ID", "id", "ID"), Member("Function", "function", "Function"))
@@ -88,7 +88,7 @@ class ToolCall(Record):
     function: CallFunction = field(default_factory=CallFunction)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Message(Record):
     go_type = "*template.templateMessage"
     pointer = True
@@ -121,7 +121,7 @@ _TYPESCRIPT: Final = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Property(Record):
     """A parameter of a tool."""
 
@@ -152,7 +152,7 @@ class Property(Record):
     methods = {"ToTypeScriptType": typescript}
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Parameters(Record):
     """The object a tool takes."""
 
@@ -171,7 +171,7 @@ class Parameters(Record):
     properties: Properties = field(default_factory=lambda: Properties(None))
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class ToolFunction(Record):
     go_type = "template.templateToolFunction"
     members = (
@@ -184,7 +184,7 @@ class ToolFunction(Record):
     parameters: Parameters = field(default_factory=Parameters)
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Tool(Record, Textual):
     """Prints as JSON."""
 
@@ -197,3 +197,7 @@ class Tool(Record, Textual):
     type: str = ""
     items: Any = None
     function: ToolFunction = field(default_factory=ToolFunction)
+
+
+RECORDS: Final = (CallFunction, ToolCall, Message, Property, Parameters, ToolFunction, Tool)
+"""All of them."""

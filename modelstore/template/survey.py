@@ -62,7 +62,8 @@ class _Tags:
 
     def search(self, nodes: NodeList, in_messages: bool) -> None:
         for node in nodes:
-            if isinstance(node, Action | Branch) and in_messages and _mentions(node.pipe, "Thinking"):
+            pipe = node.pipe if isinstance(node, Action | Branch | Call) else None
+            if in_messages and pipe is not None and _mentions(pipe, "Thinking"):
                 self._take(nodes)
             if isinstance(node, Branch):
                 inside = _mentions(node.pipe, "Messages") if isinstance(node, Range) else in_messages

@@ -1,15 +1,15 @@
 """A parsed template of a model."""
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from modelstore.template import survey
-from modelstore.template.account import DEFAULT_LIMITS, Limits
-from modelstore.template.evaluate import Run
 from modelstore.template.functions import ALL, BUILTINS
 from modelstore.template.nodes import Action, Command, Field, NodeList, Pipe
 from modelstore.template.parser import parse
+from modelstore.template.program import Program
+from modelstore.template.state import DEFAULT_LIMITS, Limits
 
 DEFAULT_TEXT: Final = "{{ .Prompt }}"
 """The template of a model that has none."""
@@ -50,15 +50,22 @@ class Template:
 
     def render(self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> str:
         """The output over a root map of Go names. Raises `TemplateExecutionError`."""
-        return Run(self.text, self._definitions, ALL, limits).execute(self._root, values)
+        return self._whole.run(values, limits)
 
     def render_open(self, values: Mapping[str, Any], limits: Limits = DEFAULT_LIMITS) -> str:
         """As `render`, but stops after the response: what asks for the next answer in a turn-by-turn template.
 
         Only Go's own functions are defined there, as in the reference.
         """
-        root = survey.cut_after_response(self._root)
-        return Run(self.text, self._definitions, BUILTINS, limits).execute(root, values)
+        return self._open.run(values, limits)
+
+    @cached_property
+    def _whole(self) -> Program:
+        return Program(self.text, self._root, self._definitions, ALL)
+
+    @cached_property
+    def _open(self) -> Program:
+        return Program(self.text, survey.cut_after_response(self._root), self._definitions, BUILTINS)
 
 
 _RESPONSE: Final = Action(0, Pipe(0, (), False, (Command(0, (Field(0, ("Response",)),)),)))

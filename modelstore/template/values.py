@@ -8,11 +8,13 @@ form of their own, printed by `{{ . }}`. The records of a conversation are in `r
 """
 
 import base64
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
+from json.encoder import encode_basestring
 from typing import Any, ClassVar, Final, NamedTuple, cast
 
 from modelstore import canonical
+from modelstore.numbers import json_number
 
 
 class Void(Enum):
@@ -88,9 +90,20 @@ class Record:
         """Go names and values in declared order."""
         return [(member.go, getattr(self, member.attribute)) for member in self.members]
 
-    def has(self, name: str) -> bool:
+    @classmethod
+    def has(cls, name: str) -> bool:
         """Whether there is a field of this Go name."""
-        return name in self._attributes
+        return name in cls._attributes
+
+    @classmethod
+    def attribute(cls, name: str) -> str:
+        """The attribute that holds a field, by its Go name."""
+        return cls._attributes[name]
+
+    def json_members(self) -> list[tuple[str, object]]:
+        """Keys in quotes and values of the members that JSON has, in declared order."""
+        found = ((member, getattr(self, member.attribute)) for member in self.members)
+        return [(f'"{m.key}"', item) for m, item in found if not (m.omit_empty and _is_empty(item))]
 
     def get(self, name: str) -> Any:
         """A field's value, by its Go name."""
@@ -137,25 +150,53 @@ def is_nil(value: object) -> bool:
 
 def to_json(value: object) -> str:
     """Compact JSON as Go encodes it: records in declared order, maps sorted. Raises `ValueError` for NaN."""
-    return canonical.encode(_json_form(value)).decode()
+    pieces: list[str] = []
+    _write(value, pieces.append)
+    return canonical.HTML.sub(canonical.escaped, "".join(pieces))
 
 
-def _json_form(value: object) -> Any:
-    if isinstance(value, Record):
-        members = ((member, getattr(value, member.attribute)) for member in value.members)
-        return {m.key: _json_form(item) for m, item in members if not (m.omit_empty and _is_empty(item))}
-    if isinstance(value, TypedList | TypedMap):
-        plain = value.plain()
-        if plain is not value:
-            return plain
-    if isinstance(value, bytes):
-        return base64.b64encode(value).decode()
-    if isinstance(value, list):
-        return [_json_form(item) for item in cast("list[object]", value)]
-    if isinstance(value, dict):
-        items = cast("dict[str, object]", value)
-        return {key: _json_form(items[key]) for key in sorted(items)}
-    return value
+_TYPED: Final = (TypedList, TypedMap)
+
+
+def _write(value: object, write: Callable[[str], None]) -> None:
+    if isinstance(value, str):
+        write(encode_basestring(value))
+    elif isinstance(value, Record):
+        _write_members(value.json_members(), write)
+    elif isinstance(value, _TYPED) and (plain := value.plain()) is not value:
+        _write(plain, write)
+    elif isinstance(value, dict):
+        members = cast("dict[str, object]", value)
+        _write_members([(encode_basestring(key), members[key]) for key in sorted(members)], write)
+    elif isinstance(value, list):
+        between = "["
+        for item in cast("list[object]", value):
+            write(between)
+            _write(item, write)
+            between = ","
+        write("]" if value else "[]")
+    elif isinstance(value, bytes):
+        write(f'"{base64.b64encode(value).decode()}"')
+    else:
+        write(_atom(value))
+
+
+def _write_members(members: Sequence[tuple[str, object]], write: Callable[[str], None]) -> None:
+    """`members`: keys with their quotes."""
+    between = "{"
+    for key, item in members:
+        write(f"{between}{key}:")
+        _write(item, write)
+        between = ","
+    write("}" if members else "{}")
+
+
+def _atom(value: object) -> str:
+    if value is None or value is Void.VALUE:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json_number(value) if isinstance(value, float) else str(value)
 
 
 def _is_empty(value: object) -> bool:

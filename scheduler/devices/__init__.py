@@ -33,6 +33,8 @@ class Device:
     """CUDA capability, or major and minor of the ROCm gfx target; zeros when unknown."""
     driver: tuple[int, int] = (0, 0)
     pci_id: str = ""
+    gfx: str = ""
+    """ROCm target its kernels are compiled for: gfx1100."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,8 @@ class Snapshot:
     gpus: tuple[Device, ...] = ()
     platform: str = "linux"
     """`sys.platform`."""
+    trouble: str = ""
+    """Why GPUs are missing that were there, or should be, with the known remedy; empty when none is missed."""
 
 
 class Devices(Protocol):
@@ -62,6 +66,10 @@ class Devices(Protocol):
 
     async def refresh(self) -> Snapshot:
         """The machine now. Never fails: what cannot be read keeps its last value."""
+        ...
+
+    def suspect(self, reason: str) -> None:
+        """A GPU has failed somebody, who says why: the next `refresh` finds out which are still there."""
         ...
 
 

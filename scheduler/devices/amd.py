@@ -5,16 +5,14 @@
 """
 
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-import structlog
-
 from scheduler.devices import Device
-
-_log = structlog.get_logger(__name__)
+from scheduler.devices.errors import DriverFailed
 
 _VENDOR: Final = 4098
 _GIB: Final = 1 << 30
@@ -25,15 +23,19 @@ def driver_present(root: Path = Path("/")) -> bool:
     return (root / "sys/class/kfd/kfd/topology/nodes").is_dir()
 
 
-def read_amd(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> list[Device]:
-    """The GPUs now that this user may open, less what the user's filters hide."""
+def read_amd(
+    root: Path = Path("/"), environ: Mapping[str, str] = os.environ, complain: Callable[[str], None] = lambda _: None
+) -> list[Device]:
+    """The GPUs now that this user may open, less what the user's filters hide; `complain` is told of the others.
+
+    Raises `DriverFailed` when the driver may not be used at all.
+    """
     found: list[Device] = []
     nodes = sorted((root / "sys/class/kfd/kfd/topology/nodes").glob("[0-9]*"), key=lambda path: int(path.name))
     if nodes and not os.access(root / "dev/kfd", os.R_OK | os.W_OK):
-        _log.warning("no permission on /dev/kfd; add this user to the groups render and video")
-        return []
+        raise DriverFailed("ROCm", "no permission on /dev/kfd")
     for node in nodes:
-        device = _read_node(root, _properties(node / "properties"), index=len(found))
+        device = _read_node(root, _properties(node / "properties"), len(found), environ, complain)
         if device is not None:
             found.append(device)
     return _visible(found, environ)
@@ -47,32 +49,66 @@ def _properties(path: Path) -> Mapping[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2 and pair[1].isdigit()}
 
 
-def _read_node(root: Path, properties: Mapping[str, int], *, index: int) -> Device | None:
+def _read_node(
+    root: Path, properties: Mapping[str, int], index: int, environ: Mapping[str, str], complain: Callable[[str], None]
+) -> Device | None:
     target = properties.get("gfx_target_version", 0)
     if properties.get("vendor_id") != _VENDOR or target == 0:
         return None  # a CPU, or another vendor's
     minor = properties.get("drm_render_minor", 0)
-    render = root / f"dev/dri/renderD{minor}"
-    if not os.access(render, os.R_OK | os.W_OK):
-        _log.warning("no permission on a GPU", path=str(render))
+    if not os.access(root / f"dev/dri/renderD{minor}", os.R_OK | os.W_OK):
+        complain(f"no permission on /dev/dri/renderD{minor}")
         return None
     card = root / f"sys/class/drm/renderD{minor}/device"
     vram, vram_used = _number(card / "mem_info_vram_total"), _number(card / "mem_info_vram_used")
     gtt, gtt_used = _number(card / "mem_info_gtt_total"), _number(card / "mem_info_gtt_used")
+    if not vram and not gtt:
+        complain(f"the memory of renderD{minor} cannot be read")
+        return None
     integrated = is_integrated(card, vram, gtt)
     total, used = (vram + gtt, vram_used + gtt_used) if integrated else (vram, vram_used)
     unique = properties.get("unique_id", 0)
+    gfx = gfx_name(overridden(target, index, environ))
     return Device(
         id=f"GPU-{unique:016x}" if unique else str(index),
         library="ROCm",
         name=f"ROCm{index}",
-        description=gfx_name(target),
+        description=gfx,
         total=total,
         free=max(total - used, 0),
         integrated=integrated,
         compute=(target // 10000, target // 100 % 100),
         pci_id=os.path.basename(os.path.realpath(card)),
+        gfx=gfx,
     )
+
+
+def overridden(target: int, index: int, environ: Mapping[str, str]) -> int:
+    """The target as HSA_OVERRIDE_GFX_VERSION, or its variant for the device with this index, makes it: 10.3.0 →
+    100300."""
+    for variable in (f"HSA_OVERRIDE_GFX_VERSION_{index}", "HSA_OVERRIDE_GFX_VERSION"):
+        parts = environ.get(variable, "").split(".")
+        if len(parts) == 3 and all(part.isdigit() for part in parts):
+            return int(parts[0]) * 10000 + int(parts[1]) * 100 + int(parts[2])
+    return target
+
+
+def kernels(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> frozenset[str]:
+    """Targets that the installed rocBLAS brings code for, from the names of its files; none where it is not found."""
+    return frozenset(name for folder in _kernel_folders(root, environ) for name in _targets(folder))
+
+
+def _kernel_folders(root: Path, environ: Mapping[str, str]) -> Iterable[Path]:
+    if override := environ.get("ROCBLAS_TENSILE_LIBPATH"):
+        return [Path(override)]
+    homes = [Path(environ["ROCM_PATH"])] if environ.get("ROCM_PATH") else sorted((root / "opt").glob("rocm*"))
+    system = [root / "usr/lib64/rocblas/library", *sorted((root / "usr/lib").glob("*-linux-gnu/rocblas/*/library"))]
+    return [*(home / "lib/rocblas/library" for home in homes), *system]
+
+
+def _targets(folder: Path) -> Iterable[str]:
+    names = os.listdir(folder) if folder.is_dir() else []
+    return (found[0] for name in names if (found := re.search(r"gfx[0-9]+[0-9a-f]", name)))
 
 
 def gfx_name(target: int) -> str:

@@ -8,12 +8,21 @@ from scheduler.devices import Device
 
 _GIB: Final = 1 << 30
 _MIB: Final = 1 << 20
-_NAMES: Final = ("hw.memsize", "hw.optional.arm64", "iogpu.wired_limit_mb", "machdep.cpu.brand_string")
+_NAMES: Final = (
+    "hw.memsize",
+    "hw.optional.arm64",
+    "hw.perflevel0.physicalcpu",
+    "iogpu.wired_limit_mb",
+    "machdep.cpu.brand_string",
+)
 
 
 def run_sysctl() -> str:
     """`name: value` lines for the names we know; those that the system lacks are left out."""
-    done = subprocess.run(["/usr/sbin/sysctl", *_NAMES], capture_output=True, text=True, timeout=3, check=False)
+    try:
+        done = subprocess.run(["/usr/sbin/sysctl", *_NAMES], capture_output=True, text=True, timeout=3, check=False)
+    except (OSError, subprocess.SubprocessError):
+        return ""
     return done.stdout
 
 
@@ -23,9 +32,16 @@ def parse_sysctl(text: str) -> Mapping[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def performance_cores(sysctl: Callable[[], str] = run_sysctl) -> int:
+    """Cores that are not efficiency cores; 0 where there is but one kind."""
+    count = parse_sysctl(sysctl()).get("hw.perflevel0.physicalcpu", "")
+    return int(count) if count.isdigit() else 0
+
+
 def read_apple(sysctl: Callable[[], str] = run_sysctl) -> list[Device]:
     """The GPU, with what Metal recommends as the most to keep resident: two thirds of the memory, three quarters from
-    36 GB on, or what the administrator has set. Its free memory is not refreshed: the system tells none."""
+    36 GB on, or what the administrator has set. The engine knows the exact figure; its free memory is not refreshed, as
+    the system tells none."""
     values = parse_sysctl(sysctl())
     memory = values.get("hw.memsize", "")
     if values.get("hw.optional.arm64") != "1" or not memory.isdigit():

@@ -6,12 +6,13 @@ Facts come from proc(5), cgroups(7) and /sys/devices/system/cpu on Linux, from p
 import math
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Final
 
-from scheduler.devices import Host
+from scheduler.devices import Host, apple
 
 _NO_LIMIT_V1: Final = 1 << 62
 """cgroup v1 writes 'no limit' as the largest multiple of a page that a signed word holds."""
@@ -20,7 +21,7 @@ _NO_LIMIT_V1: Final = 1 << 62
 def read_host(root: Path = Path("/")) -> Host:
     """Memory and threads now. Raises `OSError` where the system does not tell."""
     if sys.platform.startswith("linux"):
-        return read_linux(root, affinity=len(os.sched_getaffinity(0)))
+        return read_linux(root, affinity=os.sched_getaffinity(0))
     return _read_elsewhere()
 
 
@@ -28,22 +29,39 @@ def _read_elsewhere() -> Host:
     import psutil  # not needed on Linux, and slow to import
 
     memory, swap = psutil.virtual_memory(), psutil.swap_memory()
-    return Host(memory.total, memory.available, swap.free, psutil.cpu_count(logical=False) or os.cpu_count() or 1)
+    return Host(memory.total, memory.available, swap.free, _cores_elsewhere())
 
 
-def read_linux(root: Path, *, affinity: int) -> Host:
+@cache
+def _cores_elsewhere() -> int:
+    import psutil
+
+    fast = apple.performance_cores() if sys.platform == "darwin" else 0
+    return fast or psutil.cpu_count(logical=False) or os.cpu_count() or 1
+
+
+def read_linux(root: Path, *, affinity: Set[int]) -> Host:
     """The same from a tree that holds proc and sys; `affinity`: logical CPUs this process may run on."""
     info = _meminfo(root / "proc/meminfo")
     fallback = info.get("MemFree", 0) + info.get("Buffers", 0) + info.get("Cached", 0)
-    total, free = info.get("MemTotal", 0), info.get("MemAvailable", fallback)
+    total, free, swap = info.get("MemTotal", 0), info.get("MemAvailable", fallback), info.get("SwapFree", 0)
     groups = cgroups(root)
     for limit in (found for group in groups if (found := group.memory())):
         if limit.total < total:
             total = limit.total
         free = min(free, limit.free)
+    swap = min((found for group in groups if (found := group.swap()) is not None), default=swap)
     quota = min((found for group in groups if (found := group.cores())), default=math.inf)
-    threads = min(physical_cores(root) or affinity, affinity, quota)
-    return Host(total, max(free, 0), info.get("SwapFree", 0), max(int(threads), 1))
+    threads = min(physical_cores(root, affinity) or len(affinity), quota)
+    return Host(total, max(free, 0), min(swap, info.get("SwapFree", 0)), max(int(threads), 1))
+
+
+def in_container(root: Path = Path("/")) -> bool:
+    """Whether this process runs in a container: by the marks that Docker and Podman leave, and by its groups' names."""
+    if (root / ".dockerenv").exists() or (root / "run/.containerenv").exists():
+        return True
+    groups = _word(root / "proc/self/cgroup") + _word(root / "proc/1/cgroup")
+    return any(mark in groups for mark in ("docker", "kubepods", "containerd", "libpod", "/lxc/"))
 
 
 def _meminfo(path: Path) -> Mapping[str, int]:
@@ -60,31 +78,31 @@ def _meminfo(path: Path) -> Mapping[str, int]:
 # -- cores --------------------------------------------------------------------------------------------------------
 
 
-def physical_cores(root: Path) -> int:
-    """Cores, counting SMT siblings once and leaving out efficiency cores; 0 when the topology is not told."""
+def physical_cores(root: Path, affinity: Set[int]) -> int:
+    """Cores among the logical CPUs of `affinity`, counting SMT siblings once and leaving out efficiency cores; 0 when
+    the topology is not told."""
     cpus = root / "sys/devices/system/cpu"
-    cores: dict[tuple[str, str], int] = {}
-    for topology in cpus.glob("cpu[0-9]*/topology"):
-        package, core = _word(topology / "physical_package_id"), _word(topology / "core_id")
-        if package and core:
-            capacity = _word(topology.parent / "cpu_capacity")
-            speed = int(capacity) if capacity.isdigit() else 0
-            cores[package, core] = max(cores.get((package, core), 0), speed)
-    efficient = _cpu_list(_word(root / "sys/devices/cpu_atom/cpus"))
-    if efficient and cores:
-        little = {
-            (_word(cpus / f"cpu{i}/topology/physical_package_id"), _word(cpus / f"cpu{i}/topology/core_id"))
-            for i in efficient
-        }
-        return len(cores.keys() - little) or len(cores)
-    fastest = max(cores.values(), default=0)
-    return sum(speed == fastest for speed in cores.values())
+    efficient = cpu_list(_word(root / "sys/devices/cpu_atom/cpus"))
+    fast: set[tuple[str, str]] = set()
+    slow: set[tuple[str, str]] = set()
+    capacity: dict[tuple[str, str], int] = {}
+    for number in affinity:
+        cpu = cpus / f"cpu{number}"
+        package, core = _word(cpu / "topology/physical_package_id"), _word(cpu / "topology/core_id")
+        if not package or not core:
+            continue
+        (slow if number in efficient else fast).add((package, core))
+        speed = _word(cpu / "cpu_capacity")
+        capacity[package, core] = max(capacity.get((package, core), 0), int(speed) if speed.isdigit() else 0)
+    cores = fast or slow
+    best = max((capacity[core] for core in cores), default=0)
+    return sum(capacity[core] == best for core in cores)
 
 
-def _cpu_list(text: str) -> set[int]:
+def cpu_list(text: str) -> set[int]:
     """`0-3,8` as numbers."""
     numbers: set[int] = set()
-    for part in text.split(","):
+    for part in text.strip().split(","):
         first, _, last = part.partition("-")
         if first.isdigit():
             numbers.update(range(int(first), int(last if last.isdigit() else first) + 1))
@@ -132,6 +150,17 @@ class ControlGroup:
             if name == cache_key and value.isdigit():
                 cache = int(value)
         return MemoryLimit(int(limit), max(int(limit) - max(int(used) - cache, 0), 0))
+
+    def swap(self) -> int | None:
+        """Bytes of swap that the group may still use; None: no limit of its own."""
+        if self.unified:
+            limit, used = _word(self.path / "memory.swap.max"), _word(self.path / "memory.swap.current")
+        else:  # version 1 limits memory and swap together
+            limit = _word(self.path / "memory.memsw.limit_in_bytes")
+            used = _word(self.path / "memory.limit_in_bytes")
+        if not limit.isdigit() or not used.isdigit() or int(limit) >= _NO_LIMIT_V1:
+            return None
+        return max(int(limit) - int(used), 0)
 
     def cores(self) -> int | None:
         """CPU time per time, rounded up."""

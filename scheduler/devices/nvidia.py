@@ -5,21 +5,24 @@ NVML neither initialises a GPU nor takes memory on it. It lists devices in PCI o
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol, cast
 
 import structlog
 
 from scheduler.devices import Device, Host
+from scheduler.devices.errors import DriverFailed
 
 _log = structlog.get_logger(__name__)
 
 _OLDEST_COMPUTE: Final = (5, 0)
+_NOT_SUPPORTED: Final = 3
+"""NVML_ERROR_NOT_SUPPORTED of nvml.h."""
 
 
 class Nvml(Protocol):
-    """The part of pynvml that is used. Every call may raise `NVMLError`."""
+    """The part of pynvml that is used. Every call may raise `NVMLError`, whose `value` is the code of nvml.h."""
 
     @property
     def NVMLError(self) -> type[Exception]: ...
@@ -47,7 +50,7 @@ def driver_present(root: Path = Path("/")) -> bool:
 
 
 def load_nvml() -> Nvml | None:
-    """pynvml, ready to be asked; None without a working driver."""
+    """pynvml, ready to be asked; None where it is not installed. Raises `DriverFailed`."""
     try:
         import pynvml  # only on machines with a driver: the library costs memory
     except ImportError:
@@ -56,31 +59,43 @@ def load_nvml() -> Nvml | None:
     try:
         library.nvmlInit()
     except library.NVMLError as error:
-        _log.warning("NVIDIA driver does not answer", error=str(error))
-        return None
+        raise DriverFailed("CUDA", f"Failed to initialize NVML: {error}") from error
     return library
 
 
-def read_nvidia(nvml: Nvml, host: Host, visible: str | None) -> list[Device]:
-    """The GPUs now, those of `visible` (the user's CUDA_VISIBLE_DEVICES) if that is set."""
+def close_nvml(nvml: Nvml) -> None:
+    """So that it can be opened anew, for instance after the driver was reloaded."""
+    try:
+        nvml.nvmlShutdown()
+    except nvml.NVMLError:
+        pass  # it was closed, or never open
+
+
+def read_nvidia(nvml: Nvml, visible: str | None, host: Host, complain: Callable[[str], None]) -> list[Device]:
+    """The GPUs now, those of `visible` (the user's CUDA_VISIBLE_DEVICES) if that is set.
+
+    A GPU that does not answer is left out, and `complain` told why. Raises `DriverFailed` when none can be asked.
+    """
     try:
         driver = _version(nvml.nvmlSystemGetDriverVersion())
-        found = [device for i, handle in _handles(nvml) if (device := _read(nvml, i, handle, driver, host))]
+        count = nvml.nvmlDeviceGetCount()
     except nvml.NVMLError as error:
-        _log.warning("NVIDIA GPUs cannot be read", error=str(error))
-        return []
+        raise DriverFailed("CUDA", f"NVML: {error}") from error
+    found: list[Device] = []
+    for i in range(count):
+        try:
+            handles = _handles(nvml, i)
+            found += [one for handle in handles if (one := _read(nvml, i, handle, driver, host)) is not None]
+        except nvml.NVMLError as error:
+            complain(f"NVML, GPU {i}: {error}")
     return select_visible(found, visible)
 
 
-def _handles(nvml: Nvml) -> Iterator[tuple[int, Any]]:
-    """Devices with their index; of a partitioned GPU its instances, which share the index."""
-    for i in range(nvml.nvmlDeviceGetCount()):
-        whole = nvml.nvmlDeviceGetHandleByIndex(i)
-        parts = _instances(nvml, whole)
-        if parts is None:
-            yield i, whole
-        else:
-            yield from ((i, part) for part in parts)
+def _handles(nvml: Nvml, index: int) -> Sequence[Any]:
+    """The GPU, or the instances of a partitioned one."""
+    whole = nvml.nvmlDeviceGetHandleByIndex(index)
+    parts = _instances(nvml, whole)
+    return [whole] if parts is None else parts
 
 
 def _instances(nvml: Nvml, handle: Any) -> list[Any] | None:
@@ -107,7 +122,7 @@ def _read(nvml: Nvml, index: int, handle: Any, driver: tuple[int, int], host: Ho
     if (0, 0) < compute < _OLDEST_COMPUTE:
         _log.info("NVIDIA GPU is too old", index=index, compute=compute)
         return None
-    memory = _ask(nvml, nvml.nvmlDeviceGetMemoryInfo, handle, None)
+    memory = _supported(nvml, nvml.nvmlDeviceGetMemoryInfo, handle)
     # Parts that share the system's memory do not support the query.
     total, free = (host.total, host.free) if memory is None else (int(memory.total), int(memory.free))
     pci = _ask(nvml, nvml.nvmlDeviceGetPciInfo, handle, None)
@@ -123,6 +138,16 @@ def _read(nvml: Nvml, index: int, handle: Any, driver: tuple[int, int], host: Ho
         driver=driver,
         pci_id=_pci_id(pci.busId) if pci is not None else "",
     )
+
+
+def _supported(nvml: Nvml, question: Any, handle: Any) -> Any:
+    """The answer, or None where this kind of GPU has none. A GPU that is lost is not one without memory of its own."""
+    try:
+        return question(handle)
+    except nvml.NVMLError as error:
+        if getattr(error, "value", None) != _NOT_SUPPORTED:
+            raise
+        return None
 
 
 def _ask(nvml: Nvml, question: Any, handle: Any, otherwise: Any) -> Any:

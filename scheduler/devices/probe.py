@@ -1,38 +1,39 @@
-"""Taking snapshots of this machine: which sources there are, what the installed engine can use, what is left out.
+"""Taking snapshots of this machine: which GPUs the engine can use, what is free on them, and which are gone.
 
-On a machine without GPU drivers a snapshot reads a handful of small files and imports nothing. GPU sources are asked
-in a thread, for a limited time: a driver that hangs costs old figures, not the daemon.
+    engine.py   a short-lived process lists what this build can compute on: the truth of what there is
+    drivers.py  NVML, sysfs and sysctl name those devices and tell, cheaply and again and again, what is free
+    choice.py   leaves out what the operator does not want
+
+The engine is asked once, and again when a device vanishes from its driver's list or a runner reports that one failed.
+On a machine whose build has no GPU backend a snapshot reads a handful of small files and imports nothing. Drivers are
+asked in a thread, for a limited time: one that hangs costs old figures, not the daemon.
 """
 
 import asyncio
-import importlib.util
 import os
-import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import structlog
 
-from scheduler.devices import Device, Host, Snapshot, amd, apple, nvidia
-from scheduler.devices.host import read_host
+from scheduler import faults
+from scheduler.devices import Device, Host, Snapshot, amd, choice, drivers, engine
+from scheduler.devices.choice import Wishes
+from scheduler.devices.drivers import Drivers, Reading
+from scheduler.devices.engine import EngineDevice, Listing, Probe
+from scheduler.devices.errors import ProbeFailed
+from scheduler.devices.host import in_container, read_host
+from scheduler.devices.report import log_changes, log_devices
 
 _log = structlog.get_logger(__name__)
 
-_FIRST_LIMIT: Final = 30.0
+_FIRST_LIMIT: Final = 30.0 if sys.platform != "win32" else 90.0
 _REFRESH_LIMIT: Final = 3.0
-
-_BACKENDS: Final = {"cuda": "CUDA", "hip": "ROCm", "vulkan": "Vulkan", "metal": "Metal"}
-_FILTERS: Final = (
-    "CUDA_VISIBLE_DEVICES",
-    "HIP_VISIBLE_DEVICES",
-    "ROCR_VISIBLE_DEVICES",
-    "GGML_VK_VISIBLE_DEVICES",
-    "GPU_DEVICE_ORDINAL",
-    "HSA_OVERRIDE_GFX_VERSION",
-)
+_LOOK_AGAIN: Final = 30.0
+"""Seconds between looks whether GPUs that are missed have come back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,162 +41,197 @@ class Sources:
     """Where the facts come from; tests put their own in."""
 
     host: Callable[[], Host] = read_host
-    gpus: Callable[[Host], list[Device]] | None = None
-    """None: whatever this machine has drivers for."""
-    backends: frozenset[str] | None = None
-    """Libraries that the installed engine was built for; None: look."""
+    open_drivers: Callable[[], Drivers] = drivers.open_drivers
+    ask_engine: Probe = engine.probe
+    backends: Callable[[], frozenset[str]] = engine.engine_backends
+    """Libraries that the installed engine was built with."""
+    kernels: Callable[[], frozenset[str]] = amd.kernels
+    environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
+    now: Callable[[], float] = time.monotonic
+    container: Callable[[], bool] = in_container
 
 
 class SystemDevices:
     """The `Devices` of the daemon."""
 
-    def __init__(
-        self, sources: Sources | None = None, *, igpu: bool | None = None, platform: str = sys.platform
-    ) -> None:
-        """`igpu`: whether integrated GPUs are used; None: those known to serve well."""
+    def __init__(self, wishes: Wishes | None = None, sources: Sources | None = None, *, platform: str = sys.platform):
+        self._wishes = wishes or Wishes()
         self._sources = sources or Sources()
-        self._igpu = igpu
         self._platform = platform
+        self._drivers = Drivers()
+        self._libraries: frozenset[str] = frozenset()
+        self._gpus: tuple[Device, ...] = ()
+        self._missing: tuple[Device, ...] = ()
+        """Devices that were here before."""
+        self._untold: frozenset[str] = frozenset()
+        """Names of devices that no driver tells the free memory of: only the engine does."""
+        self._reason = ""
+        """Why they are missing."""
+        self._suspicion: str | None = None
+        self._looked_at = 0.0
         self._last: Snapshot | None = None
-        self._read_gpus: Callable[[Host], list[Device]] | None = None
+        self._turn = asyncio.Lock()
 
     async def refresh(self) -> Snapshot:
+        async with self._turn:
+            host = self._host()
+            if self._last is None:
+                await self._first_look(host)
+            elif self._libraries:
+                await self._look(host)
+            snapshot = Snapshot(host, self._gpus, self._platform, self._explain(self._reason))
+            if self._last is None:
+                log_devices(snapshot, self._sources.environ)
+            self._last = snapshot
+            return snapshot
+
+    def suspect(self, reason: str) -> None:
+        if self._libraries:
+            self._suspicion = reason
+
+    def _host(self) -> Host:
         try:
-            host = self._sources.host()
+            return self._sources.host()
         except OSError as error:
             if self._last is None:
                 raise
             _log.warning("unable to refresh system memory, using old values", error=str(error))
-            host = self._last.host
-        first = self._last is None
-        if first:
-            self._read_gpus = self._sources.gpus or find_sources(self._backends())
-        gpus = await self._gpus(host, _FIRST_LIMIT if first else _REFRESH_LIMIT)
-        snapshot = Snapshot(host, gpus, self._platform)
-        if first:
-            log_devices(snapshot, os.environ)
-        self._last = snapshot
-        return snapshot
+            return self._last.host
 
-    def _backends(self) -> frozenset[str]:
-        return engine_backends() if self._sources.backends is None else self._sources.backends
+    # -- which devices there are ----------------------------------------------------------------------------------
 
-    async def _gpus(self, host: Host, limit: float) -> tuple[Device, ...]:
-        old = self._last.gpus if self._last is not None else ()
-        read = self._read_gpus
-        if read is None:
-            return ()
+    async def _first_look(self, host: Host) -> None:
+        self._libraries = choice.wanted_libraries(self._wishes, self._sources.backends())
+        if not self._libraries:
+            return
+        listing, reading = await self._discover(host)
+        if not self._gpus:
+            self._reason = _joined(listing.complaint, *reading.complaints)
+        if self._reason:
+            _log.warning("no GPU can be used", reason=self._explain(self._reason))
+
+    async def _discover(self, host: Host) -> tuple[Listing, Reading]:
+        """Ask the engine and the drivers anew."""
+        self._looked_at = self._sources.now()
+        self._drivers.close()
+        self._drivers = await asyncio.to_thread(self._sources.open_drivers)
         try:
-            found = await asyncio.wait_for(asyncio.to_thread(read, host), limit)
-        except Exception as error:
-            _log.warning("unable to refresh free memory, using old values", error=str(error) or type(error).__name__)
-            return old
-        usable = admit(deduplicate(found), self._igpu, quiet=self._last is not None)
-        if self._last is None:
-            return usable
-        # A device that has not answered this time is still there.
-        now = {gpu.id: gpu for gpu in usable}
-        return tuple(now.get(gpu.id, gpu) for gpu in old)
+            listing = await engine.list_devices(
+                self._sources.ask_engine, self._libraries, _FIRST_LIMIT, platform=self._platform
+            )
+        except ProbeFailed as error:
+            listing = Listing(complaint=error.reason)
+        reading = await self._read(host, _FIRST_LIMIT) or Reading()
+        usable = [one for one in listing.gpus if one.library in self._libraries and self._compiled(one, reading)]
+        found = choice.deduplicate(drivers.match(usable, reading, self._sources.environ))
+        found = [gpu for gpu in found if self._has_kernels(gpu)]
+        admitted = choice.admit(found, self._wishes.igpu, quiet=self._last is not None)
+        self._gpus = await self._with_indexes(admitted, usable)
+        self._untold = frozenset(gpu.name for gpu in self._gpus if drivers.refreshed(gpu, reading) is None)
+        return listing, reading
 
-
-# -- what there is ------------------------------------------------------------------------------------------------
-
-
-def find_sources(backends: frozenset[str]) -> Callable[[Host], list[Device]] | None:
-    """A reader of all GPUs that have a driver here and a backend in the engine; None when there can be none."""
-    readers: list[Callable[[Host], list[Device]]] = []
-    if "CUDA" in backends and nvidia.driver_present() and (nvml := nvidia.load_nvml()) is not None:
-        visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-        readers.append(lambda host: nvidia.read_nvidia(nvml, host, visible))
-    if "ROCm" in backends and amd.driver_present():
-        readers.append(lambda _: amd.read_amd())
-    if "Metal" in backends and sys.platform == "darwin":
-        metal = apple.read_apple()
-        readers.append(lambda _: list(metal))
-    if not readers:
-        return None
-    return lambda host: [device for read in readers for device in read(host)]
-
-
-def engine_backends() -> frozenset[str]:
-    """GPU libraries that the installed engine was built with, by the names of its files. The engine is not loaded."""
-    spec = importlib.util.find_spec("llama_cpp")
-    places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    folders = [Path(place, "lib") for place in places]
-    if override := os.environ.get("LLAMA_CPP_LIB_PATH"):
-        folders.insert(0, Path(override))
-    names = [path.name for folder in folders if folder.is_dir() for path in folder.iterdir()]
-    found = {library for part, library in _BACKENDS.items() if any(_is_backend(name, part) for name in names)}
-    return frozenset(found)
-
-
-def _is_backend(name: str, part: str) -> bool:
-    return re.match(rf"(lib)?ggml-{part}\b", name) is not None
-
-
-# -- what is left of it -------------------------------------------------------------------------------------------
-
-
-def deduplicate(devices: Sequence[Device]) -> list[Device]:
-    """Without pseudo-devices, and with each GPU once: CUDA and ROCm reach it better than Vulkan."""
-    kept: list[Device] = []
-    for device in sorted(devices, key=lambda one: one.library == "Vulkan"):
-        if device.total > 0 and not any(_is_same(device, other) for other in kept):
-            kept.append(device)
-    return kept
-
-
-def _is_same(one: Device, other: Device) -> bool:
-    if one.library == other.library:
-        return False
-    if one.pci_id and other.pci_id:
-        return one.pci_id == other.pci_id
-    margin = max(max(one.total, other.total) // 20, 512 << 20)
-    return _plain(one.description) == _plain(other.description) and abs(one.total - other.total) <= margin
-
-
-def _plain(description: str) -> str:
-    """A name reduced to what two drivers agree on."""
-    bare = re.sub(r"\([^)]*\)", " ", description.lower())
-    return " ".join(re.sub(r"[^a-z0-9]+", " ", bare).split())
-
-
-def admit(devices: Sequence[Device], igpu: bool | None, *, quiet: bool = False) -> tuple[Device, ...]:
-    """All discrete GPUs, and the integrated ones that are wanted."""
-    admitted: list[Device] = []
-    for device in devices:
-        if not device.integrated or device.library == "Metal" or (_serves_well(device) if igpu is None else igpu):
-            admitted.append(device)
-        elif not quiet and igpu is None:
-            _log.info("dropping integrated GPU; to enable, set OLLAMA_IGPU_ENABLE=1", gpu=device.description)
-    return tuple(admitted)
-
-
-def _serves_well(device: Device) -> bool:
-    return device.library == "CUDA" or (device.library == "ROCm" and device.description == "gfx1151")
-
-
-def log_devices(snapshot: Snapshot, environ: Mapping[str, str]) -> None:
-    """One line a device, and one a variable that hides some."""
-    overridden = [variable for variable in _FILTERS if environ.get(variable)]
-    for variable in overridden:
-        _log.info("user overrode visible devices", **{variable: environ[variable]})
-    if overridden and not snapshot.gpus:
-        _log.warning("if GPUs are not correctly discovered, unset and try again")
-    for gpu in snapshot.gpus:
-        _log.info(
-            "inference compute",
-            id=gpu.id,
-            library=gpu.library,
-            compute=".".join(str(part) for part in gpu.compute),
-            name=gpu.name,
-            description=gpu.description,
-            driver=".".join(str(part) for part in gpu.driver),
-            pci_id=gpu.pci_id,
-            type="iGPU" if gpu.integrated else "discrete",
-            total=gpu.total,
-            available=gpu.free,
+    def _compiled(self, one: EngineDevice, reading: Reading) -> bool:
+        fact = next((fact for fact in reading.devices if fact.pci_id and fact.pci_id == one.pci_id), None)
+        if fact is None or one.library != "CUDA" or one.compiled_for(fact.compute):
+            return True
+        _log.warning(
+            "skipping CUDA device: compute capability not in compiled architectures",
+            name=one.name,
+            compute=".".join(map(str, fact.compute)),
+            archs=one.archs,
         )
-    if not snapshot.gpus:
-        host = snapshot.host
-        _log.info("inference compute", id="cpu", library="cpu", total=host.total, available=host.free)
+        return False
+
+    def _has_kernels(self, gpu: Device) -> bool:
+        if gpu.library != "ROCm" or not gpu.gfx:
+            return True
+        targets = self._sources.kernels()
+        if not targets or gpu.gfx in targets:
+            return True
+        _log.warning(
+            "skipping ROCm device: rocBLAS has no code for it; HSA_OVERRIDE_GFX_VERSION may name a relative",
+            name=gpu.name,
+            gfx=gpu.gfx,
+            available=sorted(targets),
+        )
+        return False
+
+    async def _with_indexes(self, gpus: tuple[Device, ...], usable: list[EngineDevice]) -> tuple[Device, ...]:
+        """With ids by which Vulkan devices can be chosen, if there are any."""
+        names = {gpu.name for gpu in gpus if gpu.library == "Vulkan"}
+        listed = [one for one in usable if one.library == "Vulkan" and one.name in names]
+        if not names:
+            return gpus
+        user = self._sources.environ.get("GGML_VK_VISIBLE_DEVICES")
+        ids = await engine.vulkan_indexes(self._sources.ask_engine, listed, user, _FIRST_LIMIT)
+        return tuple(replace(gpu, id=ids.get(gpu.name, gpu.id)) if gpu.name in names else gpu for gpu in gpus)
+
+    def _explain(self, reason: str) -> str:
+        """The reason with the known remedy; without one on a machine that has no driver to mend."""
+        known = self._drivers.readers or self._drivers.complaints or self._missing
+        advice = faults.remedy(reason, container=self._sources.container()) if reason and known else ""
+        return _joined(reason, advice)
+
+    # -- what is free on them -------------------------------------------------------------------------------------
+
+    async def _look(self, host: Host) -> None:
+        suspicion, self._suspicion = self._suspicion, None
+        if suspicion is None and self._missing and self._sources.now() - self._looked_at >= _LOOK_AGAIN:
+            suspicion = ""
+        if suspicion is None:
+            reading = await self._read(host, _REFRESH_LIMIT)
+            if reading is None:
+                return
+            gone = [gpu for gpu in self._gpus if gpu.name not in self._untold and not drivers.refreshed(gpu, reading)]
+            if not gone:
+                await self._update(reading)
+                return
+            suspicion = "; ".join(reading.complaints) or f"the driver does not list {gone[0].name} any more"
+        await self._look_again(host, suspicion)
+
+    async def _look_again(self, host: Host, suspicion: str) -> None:
+        """A device is gone, or said to be: see what is left."""
+        before = (*self._gpus, *self._missing)
+        missed = {_key(gpu) for gpu in self._missing}
+        listing, reading = await self._discover(host)
+        here = {_key(gpu) for gpu in self._gpus}
+        self._missing = tuple(gpu for gpu in before if _key(gpu) not in here)
+        reason = _joined(suspicion, listing.complaint, *reading.complaints) or self._reason
+        self._reason = reason if self._missing else ""
+        log_changes(
+            lost=[gpu for gpu in self._missing if _key(gpu) not in missed],
+            back=[gpu for gpu in self._gpus if _key(gpu) in missed],
+            left=self._gpus,
+            reason=self._explain(reason),
+            suspected=bool(suspicion),
+            require=self._wishes.require,
+        )
+
+    async def _read(self, host: Host, limit: float) -> Reading | None:
+        """What the drivers say; None when they do not answer in time."""
+        try:
+            return await asyncio.wait_for(asyncio.to_thread(self._drivers.read, host), limit)
+        except Exception as error:
+            reason = str(error) or type(error).__name__
+            _log.warning("unable to refresh free memory, using old values", error=reason)
+            return None
+
+    async def _update(self, reading: Reading) -> None:
+        known = [drivers.refreshed(gpu, reading) or gpu for gpu in self._gpus]
+        asked = {gpu.name for gpu in known if gpu.name in self._untold and not gpu.integrated}
+        free: dict[str, int] = {}
+        if asked:
+            try:
+                listing = await self._sources.ask_engine(engine.hidden(self._libraries), _REFRESH_LIMIT)
+                free = {one.name: one.free for one in listing.gpus if one.name in asked}
+            except ProbeFailed as error:
+                _log.warning("unable to refresh free memory, using old values", error=error.reason)
+        self._gpus = tuple(replace(gpu, free=min(free.get(gpu.name, gpu.free), gpu.total)) for gpu in known)
+
+
+def _key(gpu: Device) -> tuple[str, str]:
+    return gpu.library, gpu.id
+
+
+def _joined(*texts: str) -> str:
+    return "; ".join(dict.fromkeys(text for text in texts if text))

@@ -12,7 +12,7 @@ from typing import Never
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy must not start threads of its own beside the engine's
 
-from scheduler.runner import loading
+from scheduler.runner import loading, parent
 from scheduler.runner.batch import Batcher, EngineFailure
 from scheduler.runner.cache.archive import Archive
 from scheduler.runner.cache.slots import Slots
@@ -26,6 +26,7 @@ from scheduler.runner.sequence import Job
 
 def main() -> int:
     """The process. Exit status 0 after stdin ended, 1 when the model cannot be loaded or the engine broke."""
+    parent.follow()
     pipe = Pipe(os.dup(1))
     os.dup2(2, 1)
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -19,6 +19,7 @@ from scheduler.runner.embedding.embed import EmbedError, EmbedJob
 from scheduler.runner.limits import Fit, PromptTooLong, fit_prompt
 from scheduler.runner.loaded import LoadedModel
 from scheduler.runner.media.picture import MediaError
+from scheduler.runner.media.reader import spoken
 from scheduler.runner.sampling.chain import SamplingError
 from scheduler.runner.sequence import Job, Media
 from scheduler.runner.text.stops import StopStrings
@@ -135,7 +136,8 @@ def _with_media(frame: frames.Generate, model: LoadedModel) -> Job:
             media[len(tokens)] = segment
             tokens += segment.ids
     fit = fit_prompt(tokens, model.num_ctx, num_keep=0, adds_bos=False, truncate=False, shift=False)
-    return _job(msgspec.structs.replace(frame, shift=False), fit, model, media)
+    frame = msgspec.structs.replace(frame, prompt=spoken(frame.prompt), shift=False)
+    return _job(frame, fit, model, media)
 
 
 def _job(frame: frames.Generate, fit: Fit, model: LoadedModel, media: dict[int, Media]) -> Job:

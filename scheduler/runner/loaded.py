@@ -38,7 +38,15 @@ class LoadedModel:
     def __init__(self, load: frames.Load, progress: Callable[[float], None]) -> None:
         """Raises `ModelLoadError`."""
         self._log = log = EngineLog()
-        params = ModelParams(load.weights, load.num_gpu, load.main_gpu, load.use_mmap, load.use_mlock, load.adapters)
+        params = ModelParams(
+            load.weights,
+            load.num_gpu,
+            load.main_gpu,
+            load.use_mmap,
+            load.use_mlock,
+            load.adapters,
+            load.tensor_split,
+        )
         self.model = Model(params, log, progress)
         self.vocabulary = self.model.vocabulary
         trained = self.model.num_ctx_train
@@ -154,9 +162,9 @@ class LoadedModel:
         """A sampler for one request. Raises `SamplingError`."""
         return build_chain(sampling, vocabulary=self.vocabulary, num_ctx=self.num_ctx, prompt=prompt)
 
-    def matcher(self, constraint: frames.Constraint) -> Matcher:
+    def matcher(self, constraint: frames.Constraint) -> Matcher | None:
         """A matcher for one request. Raises `ConstraintError`."""
-        return self._constraints.compile(constraint)
+        return self._constraints.bind(constraint)
 
 
 def _round_up(value: int, step: int) -> int:

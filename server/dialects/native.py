@@ -6,6 +6,7 @@ from typing import Any
 
 from scheduler.frames import Logprob, TopLogprob
 from server import jsonout
+from server.dialects.toolchoice import tool_choice
 from server.inference.answer import Outcome, Piece
 from server.inference.request import ChatRequest, CompletionRequest
 from server.messages import ToolCall
@@ -13,8 +14,14 @@ from server.schema import native
 
 
 def chat_request(request: native.ChatRequest) -> ChatRequest:
-    """What POST /api/chat asks for."""
-    return ChatRequest(messages=request.messages, tools=request.tools, **_shared(request))
+    """What POST /api/chat asks for. Raises `ApiError`."""
+    return ChatRequest(
+        messages=request.messages,
+        tools=request.tools,
+        tool_choice=tool_choice(request.tool_choice, request.tools),
+        parallel_tool_calls=request.parallel_tool_calls,
+        **_shared(request),
+    )
 
 
 def completion_request(request: native.GenerateRequest) -> CompletionRequest:

@@ -4,6 +4,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+import msgspec
 import structlog
 
 from modelstore.quoting import quote
@@ -11,6 +12,7 @@ from scheduler import frames
 from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
 from server.errors import ApiError
+from server.inference.calling import Calling
 from server.messages import ToolCall
 from server.parse import OutputParser, Parsed, Thoughts
 
@@ -64,6 +66,8 @@ class Plan:
     """The format binds only what comes after these."""
     thoughts_count_as_prompt: bool = False
     """The reference says the answer in a second pass, over a prompt that ends in the thoughts."""
+    bound: Calling | None = None
+    """How calls of tools must be written."""
 
 
 class Answer:
@@ -109,13 +113,21 @@ class Answer:
             self.close()
 
     def _constraint(self) -> frames.Constraint | None:
-        constraint = constraint_of(self._plan.format)
-        thoughts = self._plan.thoughts
+        """What binds the answer: the format, the calls of tools, or either of them."""
+        plan, bound = self._plan, self._plan.bound
+        constraint = constraint_of(plan.format)
+        if constraint is not None and plan.thoughts is not None and plan.thoughts_count_as_prompt:
+            self._thoughts = []
+        thoughts = plan.thoughts
+        if bound is not None:
+            free = constraint is None and not bound.calls.required
+            thoughts = None if free and bound.calls.anywhere else thoughts and (bound.thoughts or thoughts)
+            constraint = msgspec.structs.replace(constraint or frames.Constraint("any"), calls=bound.calls)
         if constraint is None or thoughts is None:
             return constraint
-        if self._plan.thoughts_count_as_prompt:
-            self._thoughts = []
-        return frames.Constraint(constraint.kind, constraint.source, [thoughts.closing], thoughts.opening)
+        return msgspec.structs.replace(
+            constraint, after=[thoughts.closing, *thoughts.variants], opening=thoughts.opening
+        )
 
     def _read(self, delta: frames.Delta) -> Piece:
         if self._plan.parser.transparent:

@@ -19,7 +19,7 @@ from server.parse import OutputParser, family_parser, parsers_for
 from server.parse.families import FAMILIES, Family
 from server.prompt import JinjaPrompt, PromptError, conversation, gotemplate, images
 from server.prompt.renderers import RENDERERS, Render, gemma4
-from server.prompt.truncate import fit
+from server.prompt.truncate import IMAGE_TOKENS, Room, fit
 
 _FORGETS_THINKING: Final = ("qwen3", "deepseek-r1")
 _PARSED: Final = 64
@@ -55,6 +55,10 @@ class Renderer(Protocol):
         """Put the marks of images into the contents."""
         ...
 
+    def measured(self, messages: Sequence[Message]) -> list[Message]:
+        """The messages as their prompt is counted; the reference puts some marks in only afterwards."""
+        ...
+
 
 class GoRenderer:
     """A Go template."""
@@ -78,6 +82,9 @@ class GoRenderer:
     def mark(self, messages: Sequence[Message]) -> list[Message]:
         return images.place(messages)
 
+    def measured(self, messages: Sequence[Message]) -> list[Message]:
+        return list(messages)
+
 
 class JinjaRenderer:
     """The GGUF's own chat template; ChatML without one."""
@@ -99,6 +106,9 @@ class JinjaRenderer:
     def mark(self, messages: Sequence[Message]) -> list[Message]:
         return images.append(messages) if self._chat else images.place(messages)
 
+    def measured(self, messages: Sequence[Message]) -> list[Message]:
+        return self.mark(messages) if self._chat else list(messages)
+
 
 class BuiltinRenderer:
     """Code that stands for a template."""
@@ -113,7 +123,10 @@ class BuiltinRenderer:
             raise _refused(error) from error
 
     def mark(self, messages: Sequence[Message]) -> list[Message]:
-        return list(messages)  # a renderer marks media in its own way
+        return images.leave(messages)  # a renderer marks media in its own way
+
+    def measured(self, messages: Sequence[Message]) -> list[Message]:
+        return self.mark(messages)
 
 
 def _refused(error: PromptError) -> ApiError:
@@ -127,7 +140,8 @@ async def assemble(model: StoredModel, request: ChatRequest | CompletionRequest,
     else:
         prompt = await _completion(model, request, lease)
         if request.context:
-            prompt.text = await lease.detokenize(request.context) + prompt.text
+            before = await lease.detokenize(request.context)
+            prompt.text = (images.literal(before) if prompt.images else before) + prompt.text
     prompt.parser = _parser(model, request, prompt)
     return prompt
 
@@ -139,7 +153,7 @@ async def _chat(model: StoredModel, request: ChatRequest, lease: Lease) -> Promp
     tools: Sequence[Tool] = request.tools
     if (family := family_of(model)) is not None and family.adapt is not None:
         messages, tools = family.adapt(messages, tools)
-    renderer = renderer_of(model, lease, chat=True)
+    renderer = await asyncio.to_thread(renderer_of, model, lease, chat=True)
     prompt = await _render(renderer, messages, tools, request, lease, model)
     prompt.last = messages[-1] if messages else None
     prompt.whole = isinstance(renderer, JinjaRenderer)
@@ -150,7 +164,8 @@ async def _completion(model: StoredModel, request: CompletionRequest, lease: Lea
     if request.raw:
         return Prompt(request.prompt, images=request.images, image_count=len(request.images))
     if request.suffix:
-        return Prompt(_filled_in(model, request, lease))
+        text = await asyncio.to_thread(_filled_in, model, request, lease)
+        return Prompt(text, images=request.images, image_count=len(request.images))
     return await _templated(model, request, lease)
 
 
@@ -170,9 +185,15 @@ async def _templated(model: StoredModel, request: CompletionRequest, lease: Leas
     system = request.system or model.system
     messages = conversation.for_generate(request.prompt, request.images, system, past)
     if request.template:
-        text = GoRenderer(parsed_template(request.template)).render(messages, (), request.think)
-        return Prompt(text, images=request.images, image_count=len(request.images))
-    return await _render(renderer_of(model, lease, chat=False), messages, (), request, lease, model)
+        marked = images.place_missing(messages)
+        text = await asyncio.to_thread(_by_template, request.template, marked, request.think)
+        return Prompt(text, images=images.collect(messages), image_count=images.total(messages))
+    renderer = await asyncio.to_thread(renderer_of, model, lease, chat=False)
+    return await _render(renderer, messages, (), request, lease, model)
+
+
+def _by_template(text: str, messages: Sequence[Message], think: Think | None) -> str:
+    return GoRenderer(parsed_template(text)).render(messages, (), think)
 
 
 async def _render(
@@ -183,25 +204,28 @@ async def _render(
     lease: Lease,
     model: StoredModel,
 ) -> Prompt:
-    """Drop what does not fit, place the images, render."""
-    large = sum(len(message.content) for message in messages) > _LARGE
+    """Drop what does not fit, place the images, render. Raises `ApiError`, `RunnerDied`, `RunnerFailed`."""
+    own = isinstance(renderer, BuiltinRenderer)  # a template may take its time
+    quick = own and sum(len(message.content) for message in messages) < _LARGE
 
-    async def render(kept: Sequence[Message]) -> str:
-        marked = renderer.mark(kept)
-        if large:
+    async def render(marked: Sequence[Message]) -> str:
+        if not quick:
             return await asyncio.to_thread(renderer.render, marked, tools, request.think)
         return renderer.render(marked, tools, request.think)
 
-    async def count(text: str) -> int:
-        return (await lease.count([text]))[0]
+    async def measured(kept: Sequence[Message]) -> str:
+        return await render(renderer.measured(kept))
 
-    kept = messages
+    kept, text = messages, None
     if request.truncate:
-        has_projector = bool(model.projectors)
-        limit = lease.info.num_ctx
-        kept = await fit(messages, limit=limit, render=render, count=count, has_projector=has_projector)
+        media = IMAGE_TOKENS if model.projectors else 0
+        room = Room(lease.info.num_ctx, media, isinstance(renderer, JinjaRenderer))
+        window = await fit(messages, room, render=measured, count=lease.count, refusal=ApiError)
+        kept, text = window.messages, window.prompt
+    if text is None or images.total(kept):
+        text = await render(renderer.mark(kept))
     return Prompt(
-        await render(kept),
+        text,
         images=images.collect(kept),
         image_count=images.total(kept),
         dropped=len(messages) - len(kept),
@@ -212,22 +236,27 @@ def _parser(model: StoredModel, request: ChatRequest | CompletionRequest, prompt
     """How the answer to the prompt is to be read."""
     mode = model.template_mode
     family = family_of(model)
-    if family is not None and (isinstance(request, ChatRequest) or not request.raw):
-        tools = request.tools if isinstance(request, ChatRequest) else ()
-        return family_parser(family, tools, prompt.last, request.think)
+    chat = isinstance(request, ChatRequest)
+    if family is not None and (chat or not request.raw):
+        tools = request.tools if chat else ()
+        return family_parser(family, tools, prompt.last, request.think, chat=chat)
     if mode is TemplateMode.JINJA:
         if isinstance(request, CompletionRequest):
             return OutputParser()  # the reference leaves the thinking of a completion in its text
         return parsers_for(mode, chat_template(model), request.tools, request.think, prompt.text)
     template = parsed_template(model.template) if model.template else None
-    tools = request.tools if isinstance(request, ChatRequest) else ()
-    return parsers_for(mode, template, tools, request.think, prompt.text)
+    think = request.think if model.config.parser != "passthrough" else None
+    return parsers_for(mode, template, request.tools if chat else (), think, prompt.text)
 
 
 def family_of(model: StoredModel) -> Family | None:
     """The built-in parser that reads the model's answers."""
-    name = model.config.parser or ("harmony" if model.template_mode is TemplateMode.HARMONY else "")
-    return FAMILIES.get(name)
+    return FAMILIES.get(parser_name(model))
+
+
+def parser_name(model: StoredModel) -> str:
+    """What the model calls its built-in parser; empty for none."""
+    return model.config.parser or ("harmony" if model.template_mode is TemplateMode.HARMONY else "")
 
 
 def renderer_of(model: StoredModel, lease: Lease, *, chat: bool) -> Renderer:

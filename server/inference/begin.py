@@ -5,6 +5,7 @@ import secrets
 from dataclasses import dataclass
 from typing import Final
 
+from modelstore.model import StoredModel
 from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
 from scheduler.requests import LeaseRequest
@@ -12,6 +13,7 @@ from server.errors import ApiError
 from server.inference import models, options
 from server.inference.answer import Answer, Plan, clock
 from server.inference.assemble import Prompt, assemble
+from server.inference.calling import Calling, calling
 from server.inference.options import Options
 from server.inference.reference import key_of, known, refer
 from server.inference.request import ChatRequest, CompletionRequest
@@ -74,7 +76,8 @@ async def begin(
             return Rendered(_shown(prompt), prompt.image_count)
         if prompt.whole and prompt.images and "vision" not in model.capabilities:
             raise ApiError(500, _NO_IMAGES)
-        return _answer(lease, request, prompt, chosen, loaded)
+        bound = await _bound(model, request)
+        return _answer(lease, request, prompt, chosen, loaded, bound)
     except BaseException:
         lease.release()
         raise
@@ -82,7 +85,8 @@ async def begin(
 
 def _shown(prompt: Prompt) -> str:
     """The prompt for people; the reference writes its engine's marker where a chat template has an image."""
-    return images.renamed(prompt.text, prompt.image_count, _MEDIA_MARKER) if prompt.whole else prompt.text
+    text = images.renamed(prompt.text, prompt.image_count, _MEDIA_MARKER) if prompt.whole else prompt.text
+    return images.unguarded(text)
 
 
 def is_empty(request: ChatRequest | CompletionRequest) -> bool:
@@ -95,8 +99,20 @@ def _check_raw(request: CompletionRequest) -> None:
         raise ApiError(400, RAW_CONFLICT)
 
 
+async def _bound(model: StoredModel, request: ChatRequest | CompletionRequest) -> Calling | None:
+    """What binds the calls of tools; a template is tried out for it, once."""
+    if not isinstance(request, ChatRequest) or not request.tools:
+        return None
+    return await asyncio.to_thread(calling, model, request)
+
+
 def _answer(
-    lease: Lease, request: ChatRequest | CompletionRequest, prompt: Prompt, chosen: Options, loaded: int
+    lease: Lease,
+    request: ChatRequest | CompletionRequest,
+    prompt: Prompt,
+    chosen: Options,
+    loaded: int,
+    bound: Calling | None,
 ) -> Answer:
     fields: GenerateFields = {
         "prompt": prompt.text,
@@ -112,5 +128,5 @@ def _answer(
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
     thoughts = prompt.parser.thoughts(request.think) if isinstance(request, ChatRequest) else None
-    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thoughts, not prompt.whole)
+    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thoughts, not prompt.whole, bound)
     return Answer(lease, plan)

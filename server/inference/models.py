@@ -50,11 +50,15 @@ def decide_thinking(model: StoredModel, request: TextRequest) -> None:
     if "thinking" in model.capabilities:
         if request.think is None:
             request.think = True
-        elif request.think == "max" and model.template_mode is TemplateMode.HARMONY:
+        elif request.think == "max" and _speaks_harmony(model):
             request.think = "high"  # the most that gpt-oss knows
     elif request.think:
         message = f'"{request.model}" does not support thinking'
         raise ApiError(400, message)
+
+
+def _speaks_harmony(model: StoredModel) -> bool:
+    return model.config.parser == "harmony" or model.template_mode is TemplateMode.HARMONY
 
 
 def check_capabilities(model: StoredModel, request: ChatRequest | CompletionRequest) -> None:

@@ -1,12 +1,13 @@
 """A stored model as the scheduler sees it."""
 
-from functools import lru_cache
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 from weakref import WeakKeyDictionary
 
-from modelstore.ggufheader import ArrayRef, Header, Value
+from modelstore.ggufheader import Header
 from modelstore.model import StoredModel
+from scheduler.estimate.anatomy import facts_of
 from scheduler.requests import ModelFacts, ModelRef
 from server.details import details
 
@@ -51,65 +52,18 @@ def key_of(model: StoredModel) -> str:
 
 
 def facts(model: StoredModel) -> ModelFacts:
-    """What the header says about memory and limits; only file sizes where there is none."""
-    size = sum(map(_size, model.weights))
-    projector = sum(map(_size, model.projectors))
-    header = model.header
-    if header is None:
-        return ModelFacts(weights_bytes=size, projector_bytes=projector)
-    architecture = str(header.kv.get("general.architecture", ""))
-
-    def number(key: str) -> int:
-        return _whole(header.kv.get(f"{architecture}.{key}"))
-
-    tokens = header.kv.get("tokenizer.ggml.tokens")
-    heads, width = number("attention.head_count"), number("embedding_length")
-    head_size = width // heads if heads else 0
-    return ModelFacts(
-        architecture=architecture,
-        block_count=number("block_count"),
-        context_length=number("context_length"),
-        embedding_length=width,
-        head_count=heads,
-        head_count_kv=number("attention.head_count_kv") or heads,
-        key_length=number("attention.key_length") or head_size,
-        value_length=number("attention.value_length") or head_size,
-        sliding_window=number("attention.sliding_window"),
-        vocab_size=tokens.count if isinstance(tokens, ArrayRef) else 0,
-        weights_bytes=size,
-        projector_bytes=projector,
-        draft_bytes=_size(model.draft) if model.draft is not None else 0,
-        draft_elements=_cache_elements(model.draft_header),
-        embedding=f"{architecture}.pooling_type" in header.kv,
+    """What the headers say about memory and limits; only file sizes where there is none."""
+    draft = model.draft
+    return replace(
+        _facts(model.header, sum(map(_size, model.weights))),
+        projector_bytes=sum(map(_size, model.projectors)),
+        drafter=_facts(model.draft_header, _size(draft)) if draft is not None else None,
     )
 
 
-def _cache_elements(header: Header | None) -> int:
-    """Numbers that a model's cache keeps for each token, windows not considered."""
-    if header is None:
-        return 0
-    architecture = str(header.kv.get("general.architecture", ""))
-
-    def number(key: str) -> int:
-        return _whole(header.kv.get(f"{architecture}.{key}"))
-
-    heads = number("attention.head_count")
-    head_size = number("embedding_length") // heads if heads else 0
-    key, value = number("attention.key_length") or head_size, number("attention.value_length") or head_size
-    return number("block_count") * (number("attention.head_count_kv") or heads) * (key + value)
-
-
-def _whole(value: Value | None) -> int:
-    """A count; of an array, which has one for each layer, the largest. What is none counts as 0."""
-    if isinstance(value, ArrayRef):
-        return _largest(value)
-    return max(value, 0) if isinstance(value, int) else 0
-
-
-@lru_cache(maxsize=256)
-def _largest(array: ArrayRef) -> int:
-    """Read once: a blob never changes. Raises `InvalidGGUF`, `OSError`."""
-    return max(map(_whole, array.read()), default=0)
+def _facts(header: Header | None, size: int) -> ModelFacts:
+    known = facts_of(header) if header is not None else ModelFacts()
+    return replace(known, weights_bytes=size)
 
 
 def _size(path: Path) -> int:

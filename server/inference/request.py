@@ -8,6 +8,16 @@ from server.messages import Message, Tool
 Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
 
 
+@dataclass(frozen=True, slots=True)
+class Named:
+    """The one tool that must be called."""
+
+    tool: str
+
+
+ToolChoice: TypeAlias = Literal["auto", "none", "required"] | Named
+
+
 @dataclass(slots=True, kw_only=True)
 class TextRequest:
     """A wish for text: a conversation to continue, or a prompt to complete."""
@@ -33,6 +43,14 @@ class ChatRequest(TextRequest):
 
     messages: list[Message] = field(default_factory=list[Message])
     tools: list[Tool] = field(default_factory=list[Tool])
+    tool_choice: ToolChoice = "auto"
+    """Whether tools must be called; with "none" the request is one without tools."""
+    parallel_tool_calls: bool = True
+    """Whether an answer may hold more than one call."""
+
+    def __post_init__(self) -> None:
+        if self.tool_choice == "none":
+            self.tools = []
 
 
 @dataclass(slots=True, kw_only=True)

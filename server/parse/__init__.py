@@ -9,7 +9,8 @@ BlockParser(names)                      <tool_call> blocks of chat templates in 
 """
 
 from server.parse.blocks import BlockParser
-from server.parse.output import OutputParser, family_parser, parsers_for
+from server.parse.choice import family_parser, native_family, native_tool_tag, parsers_for
+from server.parse.output import OutputParser
 from server.parse.parsed import Parsed, Parser, Thoughts
 from server.parse.thinking import ThinkingParser
 from server.parse.tools import ToolCallParser
@@ -23,5 +24,7 @@ __all__ = [
     "Thoughts",
     "ToolCallParser",
     "family_parser",
+    "native_family",
+    "native_tool_tag",
     "parsers_for",
 ]

@@ -4,7 +4,7 @@ A block that is no call of a declared tool comes out as the text it is. Blanks a
 """
 
 from collections.abc import Iterable
-from typing import Final
+from typing import Any, Final, cast
 
 from server.messages import ToolCall
 from server.parse.parsed import Parsed, held_length
@@ -62,13 +62,18 @@ class BlockParser:
 
     def _block(self, body: str, closing: str) -> Parsed:
         value = load_object(body.strip()) or {}
-        name, arguments = value.get("name"), value.get("arguments", value.get("parameters"))
-        if isinstance(arguments, str):
-            arguments = load_object(arguments)
-        if name not in self._names or not isinstance(arguments if arguments is not None else {}, dict):
+        name, arguments = value.get("name"), _arguments(value.get("arguments", value.get("parameters")))
+        if not isinstance(name, str) or name not in self._names or arguments is None:
             self._after_call = False
             return Parsed(f"{OPENING}{body}{closing}")
-        call = ToolCall(name, arguments or {}, index=self._count)
+        call = ToolCall(name, arguments, index=self._count)
         self._count += 1
         self._after_call = True
         return Parsed(calls=(call,))
+
+
+def _arguments(given: object) -> dict[str, Any] | None:
+    """None for what cannot be arguments."""
+    if isinstance(given, str):
+        return load_object(given or "{}")
+    return cast("dict[str, Any]", given or {}) if isinstance(given, dict | None) else None

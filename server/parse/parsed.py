@@ -27,6 +27,8 @@ class Thoughts(NamedTuple):
     opening: str
     """Empty where the answer begins in the middle of it."""
     closing: str
+    variants: tuple[str, ...] = ()
+    """Other ways to write the closing mark."""
 
 
 class Parser(Protocol):

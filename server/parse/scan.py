@@ -7,6 +7,11 @@ from typing import Any, Final, NoReturn
 
 _PLAIN: Final = re.compile(r'[{}"]')
 _QUOTED: Final = re.compile(r'["\\]')
+_NESTING: Final = re.compile(r'"(?:[^"\\]|\\.)*+"|[\[\]{}]', re.DOTALL)
+"""A quoted text, which may have any brackets, or a bracket."""
+_DEEPEST: Final = 128
+"""Containers within each other, more than any tool takes; answers are written with all of them and a few more."""
+_LARGEST: Final = 2**63
 
 
 class ObjectScanner:
@@ -70,6 +75,18 @@ class BracketScanner:
         return None
 
 
+def objects_in(text: str) -> list[str]:
+    """What looks like JSON objects; the last one goes up to the end of the text if its own does not come."""
+    scanner = ObjectScanner()
+    found: list[str] = []
+    end = 0
+    while span := scanner.next_object(text):
+        found.append(text[slice(*span)])
+        end = span[1]
+    start = text.find("{", end)
+    return found if start < 0 else [*found, text[start:]]
+
+
 def load_object(text: str) -> dict[str, Any] | None:
     """The JSON object, its keys in the order written; None if it is none."""
     value = load(text)
@@ -77,11 +94,30 @@ def load_object(text: str) -> dict[str, Any] | None:
 
 
 def load(text: str) -> Any:
-    """The JSON value; None if it is none, too deep, or a number beyond all doubles."""
+    """The JSON value; None if it is none, too deep, or has a number beyond all doubles. Integers beyond 64 bits are
+    floats."""
     try:
-        return json.loads(text, parse_constant=_refuse, parse_float=_finite)
+        value = json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_integer)
     except (ValueError, RecursionError):
         return None
+    return None if _is_deep(text) else value
+
+
+def _is_deep(text: str) -> bool:
+    """Whether JSON has more than so many containers within each other."""
+    if text.count("[") + text.count("{") <= _DEEPEST:
+        return False
+    depth = deepest = 0
+    for found in _NESTING.finditer(text):
+        depth += (found[0] in ("[", "{")) - (found[0] in ("]", "}"))
+        deepest = max(deepest, depth)
+    return deepest > _DEEPEST
+
+
+def _integer(text: str) -> int | float:
+    digits = len(text.removeprefix("-"))
+    value = int(text) if digits < 20 else _LARGEST
+    return value if -_LARGEST <= value < _LARGEST else _finite(text)
 
 
 def _refuse(constant: str) -> NoReturn:

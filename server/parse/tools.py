@@ -4,19 +4,21 @@
         └──(tag is a bracket: text came first)───────────────────────────────────▲
 
 All that is known of the format is the tag in front of the first call. From there on a call is a name of a declared
-tool and a JSON object, wherever they stand; the text between is dropped. With a bare bracket for a tag nothing but
-calls may be in the answer: else it is an ordinary text, or JSON that was asked for, and comes out as such.
+tool and a JSON object, wherever they stand. Once there was a call, the text around calls is dropped, as marks that are
+not known cannot be told from it, but for JSON objects that are no calls: those are content. Without any call all of the
+text is content. With a bare bracket for a tag nothing but calls may be in the answer: else it is an ordinary text, or
+JSON that was asked for, and comes out as such.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
 from server.messages import ToolCall
 from server.parse.parsed import Parsed, held_length
-from server.parse.scan import BracketScanner, ObjectScanner, load_object
+from server.parse.scan import BracketScanner, ObjectScanner, load_object, objects_in
 
 _BRACKETS: Final = ("{", "[")
 
@@ -37,6 +39,10 @@ class ToolCallParser:
         self._buffer = ""
         self._bracket = BracketScanner(tag) if tag in _BRACKETS else None
         self._objects = ObjectScanner()
+        self._scanned = 0
+        """Where the last object ends that is no call."""
+        self._unread = ""
+        """Such objects since the last call."""
         self._count = 0
 
     def feed(self, text: str) -> Parsed:
@@ -55,9 +61,10 @@ class ToolCallParser:
             return Parsed(held if held.strip() else "")
         if self._phase is _Phase.DONE:
             return Parsed()
-        calls = self._take_calls(self._buffer, final=True)
-        plain = self._bracket is not None and not self._count
-        return Parsed(held if plain else "", calls=tuple(calls))
+        parsed = self._take_calls(held, final=True)
+        if not self._count:
+            return Parsed(held)
+        return parsed + Parsed(self._unread + "".join(objects_in(self._buffer[self._scanned :])))
 
     # -- before the tag -----------------------------------------------------------------------------------------------
 
@@ -79,33 +86,43 @@ class ToolCallParser:
     def _call(self) -> Parsed:
         end = self._bracket.end(self._buffer) if self._bracket is not None and not self._count else None
         if end is None:
-            return Parsed(calls=tuple(self._take_calls(self._buffer, final=False)))
-        calls = self._take_calls(self._buffer[:end], final=True, rest=self._buffer[end:])
+            return self._take_calls(self._buffer, final=False)
+        parsed = self._take_calls(self._buffer[:end], final=True, rest=self._buffer[end:])
         if self._count:
-            return Parsed(calls=(*calls, *self._take_calls(self._buffer, final=False)))
+            return parsed + self._take_calls(self._buffer, final=False)
         self._phase = _Phase.DONE
         content, self._buffer = self._buffer, ""
         return Parsed(content)
 
-    def _take_calls(self, text: str, final: bool, rest: str = "") -> list[ToolCall]:
+    def _take_calls(self, text: str, final: bool, rest: str = "") -> Parsed:
         """Calls in the text, which leaves the buffer up to the end of the last one. `final`: no more text will come."""
-        calls: list[ToolCall] = []
+        parsed = Parsed()
         while (name := self._names.first(text, final)) is not None:
             span = self._objects.next_object(text)
             if span is None:
                 break
-            found = _read(text[slice(*span)], name.text, self._names.all)
-            if found is None:
-                if name.end <= span[1]:
-                    self._names.skip(span[1])
+            start, end = span
+            found = _read(text[start:end], name.text, self._names.all)
+            if not found:
+                self._unread += text[start:end]
+                self._scanned = end
+                if name.end <= end:
+                    self._names.skip(end)
                 continue
-            calls.append(ToolCall(found.name, found.arguments, index=self._count))
-            self._count += 1
-            text = text[max(name.end, span[1] - 1) :]
+            passed = "".join(objects_in(text[end : name.start])) if name.end > end else ""
+            calls = (ToolCall(call.name, call.arguments, index=self._count + at) for at, call in enumerate(found))
+            parsed += Parsed(self._unread + passed, calls=tuple(calls))
+            self._count += len(found)
+            text = text[max(name.end, end - 1) :]
             self._buffer = text + rest
-            self._objects = ObjectScanner()
-            self._names.restart()
-        return calls
+            self._begin()
+        return parsed
+
+    def _begin(self) -> None:
+        """Looks for the next call from the beginning of the buffer."""
+        self._objects = ObjectScanner()
+        self._scanned, self._unread = 0, ""
+        self._names.restart()
 
 
 # -- names ------------------------------------------------------------------------------------------------------------
@@ -114,6 +131,7 @@ class ToolCallParser:
 @dataclass(frozen=True, slots=True)
 class _Name:
     text: str
+    start: int
     end: int
 
 
@@ -142,7 +160,7 @@ class _Names:
             return None
         if not final and self._may_grow(text, found.start()):
             return None
-        return _Name(found[0], found.end())
+        return _Name(found[0], *found.span())
 
     def _may_grow(self, text: str, start: int) -> bool:
         tails = (text[at:] for at in range(max(self._pos, len(text) - self._longest + 1), start + 1))
@@ -158,50 +176,53 @@ class _Call:
     arguments: dict[str, Any]
 
 
-def _read(text: str, name: str, names: frozenset[str]) -> _Call | None:
-    """The call that a JSON object describes, or the object itself as arguments of `name`; None if it is no call."""
+def _read(text: str, name: str, names: frozenset[str]) -> list[_Call]:
+    """The calls that a JSON object describes, or the object itself as arguments of `name`; none if it is no call."""
     value = load_object(text)
     if value is None:
-        return None
+        return []
     try:
-        return _described(value, name, names) or _Call(name, value)
+        return list(_described(value, name, names)) or [_Call(name, value)]
     except _NotACall:
-        return None
+        return []
 
 
 class _NotACall(Exception):
     """An object that names an undeclared tool, or whose arguments are no object."""
 
 
-def _described(value: object, name: str, names: frozenset[str]) -> _Call | None:
-    """Looks for `{"name": …, "arguments": …}` or `{"<name>": {…}}` in a JSON value, at any depth."""
+def _described(value: object, name: str, names: frozenset[str]) -> Iterator[_Call]:
+    """Looks for `{"name": …, "arguments": …}` and `{"<name>": {…}}` in a JSON value, at any depth."""
     if isinstance(value, list):
-        found = (_described(item, name, names) for item in cast("list[object]", value))
-        return next(filter(None, found), None)
+        for item in cast("list[object]", value):
+            yield from _described(item, name, names)
     if not isinstance(value, dict):
-        return None
+        return
     members = cast("dict[str, object]", value)
-    if "name" in members and (call := _named(members, name, names)) is not None:
-        return call
-    if "name" not in members and isinstance(inner := members.get(name), dict | str):
+    if "name" in members:
+        if (call := _named(members, names)) is not None:
+            yield call
+        return
+    if isinstance(inner := members.get(name), dict | str):
         arguments = _arguments(cast("object", inner))
         if arguments is not None:
-            return _Call(name, arguments)
-    found = (_described(item, name, names) for item in members.values())
-    return next(filter(None, found), None) if "name" not in members else None
+            yield _Call(name, arguments)
+            return
+    for item in members.values():
+        yield from _described(item, name, names)
 
 
-def _named(members: Mapping[str, object], name: str, names: frozenset[str]) -> _Call | None:
+def _named(members: Mapping[str, object], names: frozenset[str]) -> _Call | None:
     said = members["name"]
     given = members.get("arguments", members.get("parameters"))
-    if said not in names:
+    if not isinstance(said, str) or said not in names:
         if given is not None:
             raise _NotACall
         return None  # arguments that happen to have a name
     arguments = {} if given is None or given == "" else _arguments(given)
     if arguments is None:
         raise _NotACall
-    return _Call(cast("str", said), arguments)
+    return _Call(said, arguments)
 
 
 def _arguments(value: object) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from modelstore.template import Template
+from modelstore.template import Template, TemplateExecutionError
 from server.messages import Message, Tool
 from server.prompt import govalues
 
@@ -35,12 +35,18 @@ def render(
             root
             | {
                 "System": "\n\n".join(message.content for message in messages if message.role == "system"),
-                "Messages": govalues.messages(collated),
-                "Tools": govalues.tools(tools),
+                **_listed(collated, tools),
                 "Response": "",
             }
         )
     return _turn_by_turn(template, collated, root)
+
+
+def _listed(messages: Sequence[Message], tools: Sequence[Tool]) -> dict[str, Any]:
+    try:
+        return {"Messages": govalues.messages(messages), "Tools": govalues.tools(tools)}
+    except RecursionError:
+        raise TemplateExecutionError("template: : arguments or tools nest too deep") from None
 
 
 def collate(messages: Sequence[Message]) -> list[Message]:

@@ -157,6 +157,11 @@ class _Shape:
         )
         return shown is None or f"'{_NEEDLE}'" not in shown
 
+    @property
+    def _calls_it_thinking(self) -> bool:
+        """As the template of gpt-oss does; others call past reasoning `reasoning_content`."""
+        return ".thinking" in self._text and "reasoning_content" not in self._text
+
     # -- messages -----------------------------------------------------------------------------------------------------
 
     def _roles(self, messages: Sequence[Message]) -> list[Message]:
@@ -176,15 +181,19 @@ class _Shape:
         return [self._dict(message, arguments_as_text) for message in messages]
 
     def _dict(self, message: Message, arguments_as_text: bool) -> dict[str, Any]:
-        shown: dict[str, Any] = {"role": message.role, "content": self._content(message.content)}
+        thinks_aloud = message.thinking and self._calls_it_thinking
+        content = "" if thinks_aloud and message.tool_calls else message.content  # there, one excludes the other
+        shown: dict[str, Any] = {"role": message.role, "content": self._content(content)}
         if message.thinking:
             shown["reasoning_content"] = message.thinking
-        if message.tool_calls:
-            shown["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
+        if thinks_aloud:
+            shown["thinking"] = message.thinking
         if message.tool_name:
             shown["name"] = message.tool_name
         if message.tool_call_id:
             shown["tool_call_id"] = message.tool_call_id
+        if message.tool_calls:
+            shown["tool_calls"] = [_call(call, arguments_as_text) for call in message.tool_calls]
         return shown
 
 

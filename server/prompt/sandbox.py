@@ -1,178 +1,91 @@
 """The Jinja that a GGUF's chat template runs in: sandboxed, without ways to change what it is given, and bounded.
 
-Jinja itself bounds neither loops nor the size of what expressions make. Here every loop body and macro call costs a
-step, every text that an operator, a filter or a method makes costs by its length, and what would be too long is refused
-before it is made. Filters that only serve to lay out pages are gone. Undefined values may be asked for members, as the
-reference's engine allows.
+Jinja itself bounds neither loops nor the size of what expressions make. Here everything has its price (`budget`), and
+what would be too long is refused before it is made: `_parse` rewrites the template so that each turn of a loop, each
+comparison, slice and concatenation asks first, `call` does so for methods and functions, `filters` for filters.
+Undefined values may be asked for members, as the reference's engine allows; what belongs to Python and not to the
+values may not be.
 """
 
 import datetime
-import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Final, NoReturn, cast
 
-from jinja2 import ChainableUndefined, Environment, TemplateError, nodes, pass_context, pass_environment
+from jinja2 import ChainableUndefined, nodes, pass_context
 from jinja2.exceptions import SecurityError
 from jinja2.ext import Extension, LoopControlExtension
-from jinja2.filters import make_attrgetter
 from jinja2.parser import Parser
-from jinja2.runtime import Context
+from jinja2.runtime import Context, LoopContext, Undefined
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import Namespace
 
+from server.prompt import filters, methods
+from server.prompt.budget import MAX_TEXT, TooMuch, begin, end, pay_items, pay_result, pay_text, spend, weigh
 from server.prompt.errors import BrokenTemplate, TemplateRefusal
+from server.prompt.filters import MAX_PLACES, to_json
 
-MAX_STEPS: Final = 1_000_000
-MAX_TEXT: Final = 1 << 24
-"""Characters, of the prompt and of any one text on the way."""
-MAX_ITEMS: Final = 1 << 20
-MAX_BITS: Final = 4096
-MAX_SOURCE: Final = 1 << 20
-"""Characters of a chat template itself."""
-_TEXT_PER_STEP: Final = 256
+__all__ = ["MAX_SOURCE", "Program", "to_json"]
 
-
-class TooMuch(SecurityError):
-    """A template exceeds its limits."""
-
-
-@dataclass(slots=True)
-class Budget:
-    """What is left of one rendering."""
-
-    steps: int = MAX_STEPS
-
-    def spend(self, steps: int = 1) -> str:
-        """Takes steps off; the empty text is what a template sees of it."""
-        self.steps -= steps
-        if self.steps < 0:
-            raise TooMuch(f"the chat template takes more than {MAX_STEPS} steps")
-        return ""
-
-
-_budget: ContextVar[Budget] = ContextVar("budget")
-
-
-def _spend(steps: int = 1) -> str:
-    return _budget.get().spend(steps)
-
-
-def _check_size(size: int, limit: int = MAX_TEXT) -> None:
-    if size > limit:
-        raise TooMuch(f"the chat template makes a value of {size} elements")
-    _spend(size // _TEXT_PER_STEP)
-
-
-def _sized(value: Any) -> Any:
-    if isinstance(value, str):
-        _check_size(len(value))
-    elif isinstance(value, list | tuple):
-        _check_size(len(cast("list[object]", value)), MAX_ITEMS)
-        return cast("Any", value)
-    elif isinstance(value, int) and value.bit_length() > MAX_BITS:
-        raise TooMuch(f"the chat template makes a number of {value.bit_length()} bits")
-    return value
-
-
-def _measured(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The filter, its results checked; keeps the marks by which Jinja knows what to pass."""
-
-    @wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        return _sized(function(*args, **kwargs))
-
-    return run
-
+MAX_SOURCE: Final = 1 << 17
+"""Characters of a chat template itself; published ones have up to 30,000."""
+_CALL: Final = 3
+"""Steps of calling a function, a macro or a method."""
+_MAX_WORDS: Final = 1 << 12
+"""Characters of a refusal or a format of dates."""
 
 # -- what a template may call -----------------------------------------------------------------------------------------
 
 
-def _raise_exception(message: object) -> NoReturn:
-    raise TemplateRefusal(str(message))
+def _raise_exception(message: object = "") -> NoReturn:
+    weigh(message)
+    raise TemplateRefusal(str(message)[:_MAX_WORDS])
 
 
 def _strftime_now(form: str) -> str:
-    return datetime.datetime.now().astimezone().strftime(form)
+    return datetime.datetime.now().astimezone().strftime(form[:_MAX_WORDS])
 
 
 def _range(*bounds: int) -> range:
     numbers = range(*bounds)
-    _check_size(len(numbers), MAX_ITEMS)
-    _spend(len(numbers))
+    pay_items(len(numbers))
     return numbers
 
 
-def to_json(
-    value: Any,
-    ensure_ascii: bool = False,
-    indent: int | None = None,
-    separators: tuple[str, str] | None = None,
-    sort_keys: bool = False,
-) -> str:
-    """JSON as Hugging Face's templates expect it: blanks after commas and colons, order kept, no escapes for HTML."""
-    if isinstance(indent, int) and indent > 64:
-        raise TooMuch(f"an indent of {indent}")
-    return json.dumps(value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys)
+def _dict(*args: Any, **kwargs: Any) -> dict[Any, Any]:
+    """A function, because the type would lend its methods for changing other dictionaries."""
+    weigh([args, kwargs])
+    return dict(*args, **kwargs)
+
+
+class _Namespace(Namespace):
+    """May hold itself, so its members are not printed."""
+
+    def __repr__(self) -> str:
+        return "<Namespace>"
+
+
+def _namespace(*args: Any, **kwargs: Any) -> _Namespace:
+    weigh(args)
+    return _Namespace(*args, **kwargs)
 
 
 @pass_context
-def _step(context: Context, steps: int) -> str:
+def _step(context: Context, value: object) -> str:
     """What every loop body and macro begins with. A filter, because filters are called directly, and one that takes
-    the context, because others are computed when the template is compiled."""
-    return _spend(steps)
+    the context, because others are computed when the template is compiled. The value is not looked at: any template
+    could write the filter's name in `map`, and none may earn steps."""
+    spend()
+    return ""
 
 
-@pass_environment
-def _join(environment: Environment, value: Iterable[Any], d: str = "", attribute: str | int | None = None) -> str:
-    """Jinja's `join`, its result bounded."""
-    if attribute is not None:
-        value = map(make_attrgetter(environment, attribute), value)
-    items = [str(item) for item in value]
-    _check_size(sum(map(len, items)) + len(items) * len(str(d)))
-    return str(d).join(items)
-
-
-def _replace(text: object, old: object, new: object, count: int | None = None) -> str:
-    """Jinja's `replace`, its result bounded."""
-    source, was, becomes = str(text), str(old), str(new)
-    _check_replace(source, was, becomes)
-    return source.replace(was, becomes, -1 if count is None else count)
-
-
-def _check_replace(text: str, old: str, new: str) -> None:
-    _check_size(len(text) + (text.count(old) if old else len(text) + 1) * len(new))
-
-
-_UNUSED_FILTERS: Final = (
-    *("batch", "center", "filesizeformat", "forceescape", "format", "pprint", "random", "slice", "striptags"),
-    *("truncate", "urlize", "wordwrap", "xmlattr"),
-)
-
-
-def _indent(text: str, width: int | str = 4, first: bool = False, blank: bool = False) -> str:
-    """Jinja's `indent`, its result bounded."""
-    margin = width if isinstance(width, str) else " " * min(width, 256)
-    lines = str(text).split("\n")
-    _check_size(len(text) + len(lines) * len(margin))
-    shown = [margin + line if line or blank else line for line in lines]
-    return "\n".join(shown if first else [lines[0], *shown[1:]])
-
-
-_PADDING: Final = ("center", "ljust", "rjust", "zfill", "expandtabs")
-
-
-def _check_method(text: str, name: str, args: tuple[Any, ...]) -> None:
-    """Refuses a call of a string's method whose result would be too long."""
-    if name in _PADDING:
-        _check_size(len(text) * 8 + (args[0] if args and isinstance(args[0], int) else 0))
-    elif name == "replace" and len(args) > 1:
-        _check_replace(text, str(args[0]), str(args[1]))
-    elif name == "join" and args:
-        items = list(cast("Iterable[object]", args[0]))
-        _check_size(sum(len(str(item)) for item in items) + len(items) * len(text))
+@pass_context
+def _weighed(context: Context, value: Any) -> Any:
+    """The value, a walk through it paid for."""
+    if value.__class__ is not str or len(value) > MAX_PLACES:
+        weigh(value)
+    return value
 
 
 # -- the environment --------------------------------------------------------------------------------------------------
@@ -189,55 +102,137 @@ class _Generation(Extension):
 
 
 _STEP: Final = "one step"
-"""No name that a template could write."""
+_WEIGHED: Final = "weighed"
+_SLICED: Final = "sliced"
+_MEMBERSHIP: Final = ("in", "notin")
+
+
+def _filtered(node: nodes.Expr, name: str) -> nodes.Filter:
+    return nodes.Filter(node, name, [], [], None, None, lineno=node.lineno)
+
+
+def _measure(tree: nodes.Template) -> None:
+    """Rewrites what Jinja would do without asking."""
+    for loop in list(tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock))):
+        step = _filtered(nodes.Const(1, lineno=loop.lineno), _STEP)
+        loop.body.insert(0, nodes.ExprStmt(step, lineno=loop.lineno))
+        if isinstance(loop, nodes.For) and loop.test is not None:
+            loop.test = nodes.Or(step, loop.test, lineno=loop.lineno)
+    for concat in list(tree.find_all(nodes.Concat)):
+        # `a ~ b ~ c` is no operator that can be intercepted
+        concat.nodes = [_filtered(nodes.List(concat.nodes, lineno=concat.lineno), "join")]
+    for member in list(tree.find_all(nodes.Getitem)):
+        if isinstance(member.arg, nodes.Slice):
+            member.node = _filtered(member.node, _SLICED)
+    for pair in list(tree.find_all(nodes.Pair)):
+        if not isinstance(pair.key, nodes.Const):
+            pair.key = _filtered(pair.key, _WEIGHED)
+    for comparison in list(tree.find_all(nodes.Compare)):
+        _measure_comparison(comparison)
+
+
+def _measure_comparison(comparison: nodes.Compare) -> None:
+    """A text in the template bounds what it is compared with, but not what it is looked for in."""
+    sides = [comparison.expr, *(operand.expr for operand in comparison.ops)]
+    looked_for = any(operand.op in _MEMBERSHIP for operand in comparison.ops)
+    if not looked_for and any(isinstance(side, nodes.Const) for side in sides) and len(sides) == 2:
+        return
+    if not isinstance(comparison.expr, nodes.Const):
+        comparison.expr = _filtered(comparison.expr, _WEIGHED)
+    for operand in comparison.ops:
+        if not isinstance(operand.expr, nodes.Const):
+            operand.expr = _filtered(operand.expr, _WEIGHED)
+
+
+def _sliced(value: Any) -> Any:
+    """The value, a copy of which is about to be made."""
+    if isinstance(value, str):
+        pay_text(len(value))
+    elif isinstance(value, list | tuple):
+        pay_items(len(cast("list[object]", value)))
+    return cast("Any", value)
+
+
+def _printable(value: Any) -> Any:
+    """The value, after paying for its text."""
+    if not isinstance(value, str):
+        pay_text(weigh(value))
+    return value
 
 
 class _Environment(ImmutableSandboxedEnvironment):
     intercepted_binops = frozenset(("+", "*", "**", "%"))
 
+    @staticmethod
+    def concat(pieces: Iterable[str]) -> str:
+        """What macros, calls and blocks of `set` end with."""
+        texts = list(pieces)
+        pay_text(sum(map(len, texts)))
+        return "".join(texts)
+
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree = super()._parse(source, name, filename)
-        for loop in tree.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
-            step = nodes.Filter(nodes.Const(1), _STEP, [], [], None, None, lineno=loop.lineno)
-            loop.body.insert(0, nodes.ExprStmt(step, lineno=loop.lineno))
-        for concat in list(tree.find_all(nodes.Concat)):
-            self._bound(concat)
+        _measure(tree)
         tree.set_environment(self)
         return tree
-
-    @staticmethod
-    def _bound(concat: nodes.Concat) -> None:
-        """Sends `a ~ b ~ c` through `join`, because it is no operator that can be intercepted."""
-        pieces = nodes.List(concat.nodes, lineno=concat.lineno)
-        concat.nodes = [nodes.Filter(pieces, "join", [], [], None, None, lineno=concat.lineno)]
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         if operator == "*":
             for many, times in ((left, right), (right, left)):
                 if isinstance(many, str | list | tuple) and isinstance(times, int):
-                    limit = MAX_TEXT if isinstance(many, str) else MAX_ITEMS
-                    _check_size(len(cast("list[object]", many)) * max(times, 0), limit)
-        elif operator == "**" and isinstance(right, int | float) and abs(right) > 64:
+                    size = len(cast("list[object]", many)) * max(times, 0)
+                    pay_text(size) if isinstance(many, str) else pay_items(size)
+        elif operator == "**" and isinstance(right, int | float) and abs(right) > MAX_PLACES:
             raise TooMuch(f"a power of {right}")
         elif operator == "%" and isinstance(left, str):
-            raise TooMuch("text formatting with %")
-        return _sized(super().call_binop(context, operator, left, right))
+            return pay_result(filters.percent(left, right))
+        return pay_result(super().call_binop(context, operator, left, right))
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        if isinstance(argument, tuple):
+            weigh(cast("Any", argument))  # dictionaries hash all of it
+        return super().getitem(obj, cast("Any", argument))
 
     def call(self, context: Context, obj: Any, /, *args: Any, **kwargs: Any) -> Any:
+        spend(_CALL)
         owner = getattr(obj, "__self__", None)
         if isinstance(owner, str):
-            _check_method(owner, getattr(obj, "__name__", ""), args)
-        return _sized(super().call(context, obj, *args, **kwargs))
+            args = tuple(map(filters.listed, args))
+            methods.pay(owner, getattr(obj, "__name__", ""), args, kwargs)
+        elif isinstance(owner, list | tuple | Mapping | LoopContext):
+            looks = isinstance(owner, list | tuple)
+            weigh([cast("Any", owner), args] if looks else args)
+        return pay_result(super().call(context, obj, *args, **kwargs))
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        if isinstance(obj, str) and callable(value):
+            return attr in methods.NAMES
+        return not isinstance(obj, int | float) and super().is_safe_attribute(obj, attr, value)
+
+    def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
+        kind = cast("type[object]", type(obj)).__name__
+        raise SecurityError(f"access to attribute {attribute!r} of {kind!r} object is unsafe.")
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
         wrapped = super().wrap_str_format(value)
-        if wrapped is not None and _WIDE.search(str(value.__self__)):
+        if wrapped is None:
+            return None
+        form = str(value.__self__)
+        if _NESTED.search(form.replace("{{", "").replace("}}", "")) or _WIDE.search(form):
             raise TooMuch("a format with a wide field")
-        return wrapped
+
+        @wraps(wrapped)
+        def run(*args: Any, **kwargs: Any) -> str:
+            pay_text(len(form) + form.count("{") * (weigh(args) + weigh(kwargs) + _WIDEST))
+            return wrapped(*args, **kwargs)
+
+        return run
 
 
-_WIDE: Final = re.compile(r"[0-9]{4}|\{[^{}]*\{")
-"""Widths of four digits, and fields inside fields, which may hold any width."""
+_WIDE: Final = re.compile(r"\{[^{}]*[0-9]{4}")
+_WIDEST: Final = 1000
+_NESTED: Final = re.compile(r"\{[^{}]*\{")
+"""Fields inside fields, which may hold any width."""
 
 
 def _environment() -> _Environment:
@@ -245,18 +240,17 @@ def _environment() -> _Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         undefined=ChainableUndefined,
+        finalize=_printable,
         extensions=[LoopControlExtension, _Generation],
     )
-    for name in _UNUSED_FILTERS:
-        environment.filters.pop(name, None)
-    filters = cast("dict[str, Callable[..., Any]]", environment.filters)
-    filters.update(tojson=to_json, join=_join, replace=_replace, indent=_indent)
-    filters.update({name: _measured(function) for name, function in filters.items()})
-    filters[_STEP] = _step
+    environment.filters.clear()
+    known = cast("dict[str, Callable[..., Any]]", environment.filters)
+    known.update({**filters.filters(), _STEP: _step, _WEIGHED: _weighed, _SLICED: _sliced})
+    environment.tests = filters.tests()
     functions = cast("dict[str, Callable[..., Any]]", environment.globals)
+    functions.pop("lipsum")
     functions.update(raise_exception=_raise_exception, strftime_now=_strftime_now, range=_range)
-    for name in ("lipsum", "cycler", "joiner"):
-        environment.globals.pop(name, None)
+    functions.update(dict=_dict, namespace=_namespace)
     return environment
 
 
@@ -272,12 +266,12 @@ class Program:
             raise BrokenTemplate(f"the chat template exceeds {MAX_SOURCE} characters")
         try:
             self._template = _ENVIRONMENT.from_string(text)
-        except (TemplateError, RecursionError, SyntaxError) as error:
-            raise BrokenTemplate(f"the chat template is not valid: {error}") from error
+        except Exception as error:  # as many kinds as a text can be wrong
+            raise _broken("is not valid", error) from error
 
     def run(self, values: Mapping[str, Any]) -> str:
         """The output. Raises `TemplateRefusal` or `BrokenTemplate`."""
-        token = _budget.set(Budget())
+        token = begin()
         size, pieces = 0, list[str]()
         try:
             for piece in self._template.generate(values):
@@ -287,10 +281,13 @@ class Program:
                 pieces.append(piece)
         except TemplateRefusal:
             raise
-        except (TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError) as error:
-            raise BrokenTemplate(f"the chat template fails: {error}") from error
-        except (RecursionError, MemoryError) as error:
-            raise BrokenTemplate(f"the chat template fails: {type(error).__name__}") from error
+        except Exception as error:  # a template is a program: anything may come of it
+            raise _broken("fails", error) from error
         finally:
-            _budget.reset(token)
+            end(token)
         return "".join(pieces)
+
+
+def _broken(how: str, error: Exception) -> BrokenTemplate:
+    reason = type(error).__name__ if isinstance(error, RecursionError | MemoryError) else str(error)[:_MAX_WORDS]
+    return BrokenTemplate(f"the chat template {how}: {reason}")

@@ -1,12 +1,51 @@
 """Messages and tools of the native API, read into the types of `server.messages`."""
 
-from typing import Any, Final
+from collections.abc import Iterable
+from typing import Any, Final, Generic, TypeVar, cast
 
 from server.gojson.types import ANY, IMAGE, INT, STRING, Custom, ListOf, MapOf, Object
-from server.gojson.walk import DecodeError, Walk
+from server.gojson.walk import DecodeError, Decoder, Walk
 from server.messages import Message, Parameters, Property, Tool, ToolCall
 
+T = TypeVar("T")
+
 _NOT_AN_OBJECT: Final = "Value looks like object, but can't find closing '}' symbol"
+
+
+_DEEPEST: Final = 160
+"""Values within each other, more than a model's calls can have; templates and renderers go down into all of them."""
+
+
+class _Shallow(Generic[T]):
+    """What `inner` decodes, unless it is too deep."""
+
+    def __init__(self, inner: Decoder[T]) -> None:
+        self._inner = inner
+        self.go = inner.go
+        self.takes_null = inner.takes_null
+
+    def decode(self, value: Any, walk: Walk) -> T:
+        if not _is_shallow(value):
+            raise DecodeError(f"{'.'.join(walk.path)}: more than {_DEEPEST} values within each other")
+        return self._inner.decode(value, walk)
+
+    def zero(self) -> T:
+        return self._inner.zero()
+
+
+def _is_shallow(value: Any) -> bool:
+    layer: list[Any] = [value]
+    for _ in range(_DEEPEST):
+        layer = [member for container in layer for member in _members(container)]
+        if not layer:
+            return True
+    return False
+
+
+def _members(container: Any) -> Iterable[Any]:
+    if isinstance(container, dict):
+        return cast("dict[str, Any]", container).values()
+    return cast("list[Any]", container) if isinstance(container, list) else ()
 
 
 class _FreeObject:
@@ -68,7 +107,24 @@ _PROPERTY: Final = Object(
 )
 _PROPERTY.add("anyOf", ListOf(_PROPERTY), "any_of")
 
-_PARAMETERS: Final = Object(
+
+class _Parameters:
+    """The parameters of a tool; the schema is kept whole beside what templates see of it."""
+
+    go = "api.ToolFunctionParameters"
+    takes_null = False
+
+    def decode(self, value: Any, walk: Walk) -> Parameters:
+        parameters = _MEMBERS.decode(value, walk)
+        if isinstance(value, dict):
+            parameters.schema = ANY.decode(value, Walk())
+        return parameters
+
+    def zero(self) -> Parameters:
+        return Parameters()
+
+
+_MEMBERS: Final = Object(
     "ToolFunctionParameters",
     Parameters,
     {
@@ -93,7 +149,7 @@ _TOOL: Final = Object(
         "type": STRING,
         "items": ANY,
         "function": Object(
-            "ToolFunction", dict[str, Any], {"name": STRING, "description": STRING, "parameters": _PARAMETERS}
+            "ToolFunction", dict[str, Any], {"name": STRING, "description": STRING, "parameters": _Parameters()}
         ),
     },
 )
@@ -138,5 +194,5 @@ MESSAGE: Final = Custom(
         },
     )
 )
-MESSAGES: Final = ListOf(MESSAGE, go="[]api.Message")
-TOOLS: Final = ListOf(_TOOL, go="api.Tools")
+MESSAGES: Final = _Shallow(ListOf(MESSAGE, go="[]api.Message"))
+TOOLS: Final = _Shallow(ListOf(_TOOL, go="api.Tools"))

@@ -78,6 +78,9 @@ class ChatRequest:
     model: str = ""
     messages: list[Message] = field(default_factory=list[Message])
     tools: list[Tool] = field(default_factory=list[Tool])
+    tool_choice: Any = None
+    """As sent: a word, or an object that names a function."""
+    parallel_tool_calls: bool = True
     stream: bool = True
     format: str = ""
     """JSON text as sent; empty when there is none."""
@@ -92,7 +95,12 @@ class ChatRequest:
     debug_render_only: bool = False
 
 
-CHAT: Final = Object("ChatRequest", ChatRequest, {**_SHARED, "messages": MESSAGES, "tools": TOOLS}, names=_DEBUG)
+CHAT: Final = Object(
+    "ChatRequest",
+    ChatRequest,
+    {**_SHARED, "messages": MESSAGES, "tools": TOOLS, "tool_choice": ANY, "parallel_tool_calls": BOOL},
+    names=_DEBUG,
+)
 
 
 @dataclass(slots=True)

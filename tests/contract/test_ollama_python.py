@@ -68,36 +68,50 @@ def test_a_conversation_remembers(client: ollama.Client) -> None:
     assert "Zoe" in (second.message.content or "")
 
 
-def test_thinking_comes_apart_from_the_answer(client: ollama.Client) -> None:
-    answer = client.chat(
-        "tinychat", messages=[{"role": "user", "content": "What is 27 + 45?"}], options=GREEDY, think=True
-    )
-    assert answer.message.thinking
-    assert "<think>" not in (answer.message.content or "")
+SUM = [{"role": "user", "content": "What is 27 + 45?"}]
 
 
-def test_tools_are_called(client: ollama.Client) -> None:
-    def get_weather(city: str) -> str:
-        """Get the weather.
+@pytest.mark.parametrize("stream", [False, True])
+def test_thinking_comes_apart_from_the_answer(client: ollama.Client, stream: bool) -> None:
+    """And not at all where it is switched off."""
+    for think in (True, False):
+        fields: dict[str, Any] = {"messages": SUM, "options": GREEDY, "think": think}
+        answered = client.chat("tinychat", **fields, stream=True) if stream else [client.chat("tinychat", **fields)]
+        pieces = [piece.message for piece in answered]
+        thinking = "".join(piece.thinking or "" for piece in pieces)
+        content = "".join(piece.content or "" for piece in pieces)
+        assert bool(thinking) is think
+        assert content.strip()
+        assert "think>" not in thinking + content
+        if stream and think:
+            first = next(at for at, piece in enumerate(pieces) if piece.content)
+            assert not any(piece.thinking for piece in pieces[first + 1 :]), "reasoning comes first"
+
+
+def test_a_function_is_called_and_its_result_is_answered_from(client: ollama.Client) -> None:
+    def get_temperature(city: str) -> str:
+        """Get the temperature in a city.
 
         Args:
             city: The city
 
         Returns:
-            The weather
+            Degrees
         """
-        return f"sunny in {city}"
+        return json.dumps({"temperature": len(city) + 10})
 
-    answer = client.chat(
-        "tinychat",
-        messages=[{"role": "user", "content": "What is the weather in Toronto?"}],
-        tools=[get_weather],
-        options=GREEDY,
-        think=False,
-    )
+    messages: list[Any] = [{"role": "user", "content": "What is the temperature in Paris?"}]
+    answer = client.chat("tinychat", messages=messages, tools=[get_temperature], options=GREEDY, think=False)
     assert answer.message.tool_calls
     call = answer.message.tool_calls[0].function
-    assert (call.name, dict(call.arguments)) == ("get_weather", {"city": "Toronto"})
+    assert (call.name, dict(call.arguments)) == ("get_temperature", {"city": "Paris"})
+
+    result = get_temperature(**call.arguments)
+    messages += [answer.message, {"role": "tool", "tool_name": call.name, "content": result}]
+    final = client.chat("tinychat", messages=messages, tools=[get_temperature], options=GREEDY, think=False)
+    assert not final.message.tool_calls
+    assert "Paris" in (final.message.content or "")
+    assert "15 degrees" in (final.message.content or "")
 
 
 def test_a_format_is_obeyed(client: ollama.Client) -> None:
@@ -111,6 +125,11 @@ def test_a_format_is_obeyed(client: ollama.Client) -> None:
         "tinychat", messages=[{"role": "user", "content": question}], format=schema, options=GREEDY, think=False
     )
     assert json.loads(answer.message.content or "") == {"name": "Zoe", "age": 31, "city": "Toronto"}
+    thought = client.chat(
+        "tinychat", messages=[{"role": "user", "content": question}], format=schema, options=GREEDY, think=True
+    )
+    assert thought.message.thinking
+    assert set(json.loads(thought.message.content or "")) == {"name", "age", "city"}
 
 
 def test_embeddings(client: ollama.Client, daemon: Daemon) -> None:

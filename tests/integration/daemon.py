@@ -65,19 +65,21 @@ class Daemon:
 
     def add(self, model: str, file: str, **more: object) -> None:
         """Upload a file of tests/models and create a model from it."""
-        data = (MODELS / file).read_bytes()
-        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
-        assert self.http.post(f"/api/blobs/{digest}", content=data).status_code in (200, 201)
+        digest = self.blob((MODELS / file).read_bytes())
         body = {"model": model, "files": {file: digest}, "stream": False, **more}
         answer = self.http.post("/api/create", json=body)
         assert answer.status_code == 200, answer.text
 
+    def blob(self, data: bytes) -> str:
+        """Upload it; its digest."""
+        digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
+        assert self.http.post(f"/api/blobs/{digest}", content=data).status_code in (200, 201)
+        return digest
+
     def runners(self) -> list[int]:
         """Process ids of the daemon's children that run models or wait for one."""
         return [
-            child.pid
-            for child in psutil.Process(self.process.pid).children()
-            if "scheduler.runner" in " ".join(child.cmdline())
+            child.pid for child in psutil.Process(self.process.pid).children() if "scheduler.runner" in _command(child)
         ]
 
     def stop(self) -> int:
@@ -90,3 +92,11 @@ class Daemon:
         assert self.process.stderr is not None
         self.process.stderr.close()
         return status
+
+
+def _command(process: psutil.Process) -> str:
+    """Empty for one that has just ended."""
+    try:
+        return " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return ""

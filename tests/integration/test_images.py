@@ -8,6 +8,7 @@ import itertools
 import json
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -364,3 +365,121 @@ def test_pictures_and_texts_side_by_side_say_what_they_say_alone(seeing: Daemon)
         said = [pool.submit(ask, seeing, "Hello!", []) for _ in range(4)]
     assert [one.result()["message"]["content"] for one in seen] == [f"The picture shows {name}." for name in names]
     assert len({one.result()["message"]["content"] for one in said}) == 1
+
+
+# -- where pictures stand in a conversation
+
+TURNS = """\
+{{ range .Messages }}<|im_start|>{{ if eq .Role "tool" }}result{{ else }}{{ .Role }}{{ end }}
+{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}\
+{{ range .ToolCalls }}<tool_call>{{ .Function.Name }}</tool_call>{{ end }}<|im_end|>
+{{ end }}{{ if .Tools }}{{ .Tools }}{{ end }}<|im_start|>assistant
+"""
+"""A Go template that knows as much as the chat template of the weights, which is preferred otherwise."""
+
+
+@pytest.fixture(scope="module", params=["vision", "vision-go", "vision-qwen"])
+def way(request: pytest.FixtureRequest, seeing: Daemon) -> str:
+    """A model for each way from messages to a prompt: the weights' own template, a Go template, a renderer."""
+    changes = {"vision-go": {"template": TURNS}, "vision-qwen": {"renderer": "qwen3-vl-instruct"}}
+    if more := changes.get(request.param):
+        body = {"model": request.param, "from": "vision", "stream": False, **more}
+        assert seeing.http.post("/api/create", json=body).status_code == 200
+    return request.param
+
+
+def talk(daemon: Daemon, model: str, messages: list[Any], **more: Any) -> Any:
+    return ask(daemon, "", [], model=model, messages=messages, **more)
+
+
+def shown(daemon: Daemon, model: str, messages: list[Any], **more: Any) -> tuple[str, int]:
+    """The prompt with its marks, and how many pictures go with it."""
+    found = talk(daemon, model, messages, _debug_render_only=True, **more)["_debug_info"]
+    for number in itertools.count():
+        prompt = re.sub(r"<__ollama_media_\w+__>", f"[img-{number}]", found["rendered_template"], count=1)
+        if prompt == found["rendered_template"]:
+            return prompt, found.get("image_count", 0)
+        found["rendered_template"] = prompt
+    raise AssertionError
+
+
+def user(content: str, *images: str) -> dict[str, Any]:
+    return {"role": "user", "content": content, "images": [*images]}
+
+
+def test_all_pictures_are_seen_in_their_order(seeing: Daemon, way: str) -> None:
+    """A conversation is answered as the prompt that is shown for it, with the same pictures."""
+    green = PICTURES["a green triangle"]
+    messages = [
+        {"role": "system", "content": "Be brief."},
+        user("What shape [img] is it?", RED, BLUE),
+        {"role": "assistant", "content": "It is a circle."},
+        {"role": "tool", "content": "A picture", "images": [green], "tool_name": "camera"},
+        user("What colour is it?"),
+    ]
+    prompt, count = shown(seeing, way, messages, truncate=False)
+    marks = [int(number) for number in re.findall(r"\[img-(\d)\]", prompt)]
+    assert (marks, count) == ([0, 1, 2] if way == "vision" else [1, 0, 2], 3)
+    options = {"temperature": 0, "num_predict": 8}
+    answer = talk(seeing, way, messages, options=options, logprobs=True, truncate=False)
+    body = {"model": way, "prompt": prompt, "raw": True, "stream": False, "options": options, "logprobs": True}
+
+    def continued(*pictures: str) -> Any:
+        return seeing.http.post("/api/generate", json=body | {"images": pictures}).json()
+
+    same, other = continued(RED, BLUE, green), continued(BLUE, RED, green)
+    assert answer["prompt_eval_count"] == same["prompt_eval_count"]
+    chances = [given["logprobs"][0]["logprob"] for given in (answer, same, other)]
+    assert chances[0] == pytest.approx(chances[1], rel=1e-2)
+    assert chances[0] != pytest.approx(chances[2], rel=1e-1)
+
+
+def test_dropped_messages_take_their_pictures_along(seeing: Daemon, way: str) -> None:
+    """A picture counts as 768 tokens, and the context has 2048."""
+    answer = {"role": "assistant", "content": "I see."}
+    messages = [user("One", RED), answer, user("Two", BLUE), answer, user("What is in this picture?", RED)]
+    prompt, count = shown(seeing, way, messages)
+    assert count == 2
+    assert "One" not in prompt
+    assert [int(number) for number in re.findall(r"\[img-(\d)\]", prompt)] == [0, 1]
+    assert prompt.index("Two") < prompt.index("What is in")
+    said = talk(seeing, way, messages)
+    assert said["status"] == 200
+    assert said["truncated"]["messages"] == 1
+
+
+def test_a_literal_mark_is_no_picture(seeing: Daemon, way: str) -> None:
+    """Alone, of a picture that is not there, and of the one that comes later."""
+    for text in ("[img-5] [img]", "[img-0]", "x [img-99999999999999999999]"):
+        assert talk(seeing, way, [user(text)])["status"] == 200
+        with_picture = talk(seeing, way, [user(text), user("What is in this picture?", RED)])
+        assert with_picture["status"] == 200, with_picture
+        without = talk(seeing, way, [user(text), user("What is in this picture?")])
+        cells = with_picture["prompt_eval_count"] - without["prompt_eval_count"]
+        assert 16 <= cells <= 18
+
+
+def test_an_answer_may_begin_beside_a_picture(seeing: Daemon, way: str) -> None:
+    begun = {"role": "assistant", "content": "The picture shows a"}
+    said = talk(seeing, way, [user("What is in this picture?", RED), begun])
+    assert said["status"] == 200
+
+
+def test_pictures_of_the_models_own_turns(seeing: Daemon) -> None:
+    turns = [user("Look", RED), {"role": "assistant", "content": "I do."}]
+    body = {"model": "album", "from": "vision", "template": TURNS, "messages": turns, "stream": False}
+    assert seeing.http.post("/api/create", json=body).status_code == 200
+    prompt, count = shown(seeing, "album", [user("And?", BLUE)])
+    assert count == 2
+    assert "[img-0]Look" in prompt
+    assert "[img-1]And?" in prompt
+    assert talk(seeing, "album", [user("What is in this picture?")])["status"] == 200
+
+
+@pytest.mark.parametrize(
+    "more", [{"template": TURNS}, {"template": TURNS, "prompt": "[img-0]What is in this picture?"}, {}]
+)
+def test_a_completion_sees_its_picture_whatever_its_template(seeing: Daemon, more: dict[str, str]) -> None:
+    body = {"model": "vision", "prompt": "What is in this picture?", "images": [RED], "stream": False, "think": False}
+    answer = seeing.http.post("/api/generate", json=body | {"options": {"temperature": 0}} | more).json()
+    assert answer["response"] == "The picture shows a red circle."

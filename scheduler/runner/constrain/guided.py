@@ -7,11 +7,13 @@ Python from the thread that prepares masks.
 
 import json
 import logging
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.frames import Calls, Constraint
 from scheduler.runner.constrain import schema
 from scheduler.runner.constrain.lexicon import Lexicon
 
@@ -20,7 +22,11 @@ log = logging.getLogger(__name__)
 _HEAD: Final = '%llguidance {"no_forcing": true}\n'
 _SPACE: Final = r"( |\n{1,2}[ \t]{0,20})"
 """White space as llama.cpp's schema grammars bound it: an endless run of blanks would never end."""
-_JSON_OPTIONS: Final = {"whitespace_pattern": _SPACE, "lenient": True}
+_JSON_OPTIONS: Final = {
+    "whitespace_pattern": _SPACE,
+    "lenient": True,
+    "json_allow_general_unicode_escapes": True,
+}
 _MAX_SOURCE: Final = 1 << 20
 _NOTHING: Final[dict[str, str]] = dict.fromkeys(("NoExtension", "NoExtensionBias"), "nothing can satisfy it")
 _MAX_STATES: Final = 100_000
@@ -54,6 +60,11 @@ class Guided:
     def ready(self) -> bool:
         """Whether the mask is known."""
         return self._ready
+
+    @property
+    def complete(self) -> bool:
+        """Whether the text may end here."""
+        return bool(self._matcher.is_accepting())
 
     def clone(self) -> "Guided":
         """Another one at the same position."""
@@ -103,6 +114,16 @@ class Guided:
 
 def from_schema(lexicon: Lexicon, source: str, *, spaced: bool) -> Guided:
     """`spaced`: white space may stand in front. Raises `SchemaError`."""
+    value = _value(lexicon, source)
+    start = f"start: BLANK? value\nBLANK: /{_SPACE}/\n" if spaced else "start: value\n"
+    try:
+        return _start(lexicon, f"{_HEAD}{start}value: {value}\n")
+    except GuideError as error:
+        raise schema.SchemaError((), str(error)) from None
+
+
+def _value(lexicon: Lexicon, source: str) -> str:
+    """A Lark expression for what the schema admits. Raises `SchemaError`."""
     if len(source) > _MAX_SOURCE:
         raise schema.SchemaError((), f"too large: {len(source)} characters, at most {_MAX_SOURCE}")
     adapted, ignored = schema.read(source)
@@ -112,7 +133,7 @@ def from_schema(lexicon: Lexicon, source: str, *, spaced: bool) -> Guided:
         raise schema.SchemaError((), "a number is out of range") from None
 
     def probe(value: Any) -> str:
-        matcher = _matcher(lexicon, _json_grammar(value, spaced=spaced))
+        matcher = _matcher(lexicon, f"{_HEAD}start: {_json(value)}\n")
         return _plain(matcher.get_error()) if matcher.is_error() else ""
 
     if problem := probe(adapted):
@@ -121,19 +142,77 @@ def from_schema(lexicon: Lexicon, source: str, *, spaced: bool) -> Guided:
             raise schema.locate(adapted, probe, problem)
     if ignored:
         log.warning("structured output: not enforced, or not in full: %s", ", ".join(sorted(ignored)))
+    return _json(adapted)
+
+
+def _json(value: Any) -> str:
+    return "%json " + json.dumps({**value, "x-guidance": _JSON_OPTIONS}, allow_nan=False)
+
+
+def from_calls(lexicon: Lexicon, calls: Calls, otherwise: Constraint | None) -> Guided:
+    """What follows an opening; where nothing but calls is admitted, or they or `otherwise`, all of it.
+
+    Raises `SchemaError`, `GuideError`.
+    """
+    rules = [calls.rules, *_marks(lexicon, calls.marks)]
+    rules += [f"json_{index}: {_enforceable(lexicon, source)}" for index, source in enumerate(calls.schemas)]
+    rules.append(f"SPACE_IN_FRONT: /{_SPACE}/")
+    start, sides = "rest", dict[str, str]()
+    if calls.required:
+        start = "SPACE_IN_FRONT? calls"
+    elif otherwise is not None:
+        start = "SPACE_IN_FRONT? (calls | lead otherwise)"
+        rules += _marks(lexicon, calls.lead, "lead")
+        rules.append(f"lead: {' '.join(f'lead_{index}?' for index in range(len(calls.lead))) or chr(34) * 2}")
+        rules.append(f"otherwise: {_alternative(lexicon, otherwise, sides)}")
+    source = "\n".join([f"{_HEAD}start: {start}", *rules])
+    _check_size(source)
+    grammars = [{"lark_grammar": source}, *({"name": name, "lark_grammar": text} for name, text in sides.items())]
+    return _start(lexicon, json.dumps({"grammars": grammars}) if sides else source)
+
+
+def _marks(lexicon: Lexicon, marks: Sequence[str], name: str = "mark") -> Iterator[str]:
+    """Each as a rule `<name>_<index>`: the text, or the control token that is written so."""
+    for index, mark in enumerate(marks):
+        tokens = sorted(lexicon.named([mark]) & lexicon.hidden)
+        ways = [json.dumps(mark, ensure_ascii=False), *(f"<[{token}]>" for token in tokens)]
+        yield f"{name}_{index}: {' | '.join(ways)}"
+
+
+def _enforceable(lexicon: Lexicon, source: str) -> str:
+    """What the schema of a tool admits; where it cannot be understood, anything of its kind."""
     try:
-        return _start(lexicon, _json_grammar(adapted, spaced=spaced))
-    except GuideError as error:
-        raise schema.SchemaError((), str(error)) from None
+        return _value(lexicon, source)
+    except schema.SchemaError as error:
+        log.warning("the parameters of a tool are not enforced: %s", error)
+        return _json({"type": "object"} if '"type": "object"' in source else {})
+
+
+def _alternative(lexicon: Lexicon, constraint: Constraint, sides: dict[str, str]) -> str:
+    """What may be said instead of calls; other grammars than JSON stand beside the main one."""
+    match constraint.kind:
+        case "json_schema":
+            return _value(lexicon, constraint.source)
+        case "regex":
+            sides["said"] = _HEAD + _regex(constraint.source)
+        case "lark":
+            sides["said"] = _HEAD + constraint.source
+        case _:
+            raise GuideError(f"a {constraint.kind.upper()} grammar cannot be combined with tools")
+    return "@said"
 
 
 def from_regex(lexicon: Lexicon, source: str) -> Guided:
     """Raises `GuideError`."""
+    return _start(lexicon, _HEAD + _regex(source))
+
+
+def _regex(source: str) -> str:
+    """The Lark grammar for it."""
     from llguidance import LLMatcher
 
     _check_size(source)
-    grammar = json.loads(LLMatcher.grammar_from_regex(source))["grammars"][0]["lark_grammar"]
-    return _start(lexicon, _HEAD + grammar)
+    return str(json.loads(LLMatcher.grammar_from_regex(source))["grammars"][0]["lark_grammar"])
 
 
 def from_lark(lexicon: Lexicon, source: str) -> Guided:
@@ -145,12 +224,6 @@ def from_lark(lexicon: Lexicon, source: str) -> Guided:
 def _check_size(source: str) -> None:
     if len(source) > _MAX_SOURCE:
         raise GuideError(f"the grammar is too large: {len(source)} characters, at most {_MAX_SOURCE}")
-
-
-def _json_grammar(value: Any, *, spaced: bool) -> str:
-    text = json.dumps({**value, "x-guidance": _JSON_OPTIONS}, allow_nan=False)
-    start = f"start: SPACE? value\nSPACE: /{_SPACE}/\n" if spaced else "start: value\n"
-    return f"{_HEAD}{start}value: %json {text}\n"
 
 
 def _matcher(lexicon: Lexicon, grammar: str) -> Any:

@@ -3,29 +3,16 @@
     undecided ──the opening──▶ free ──one of `after`──▶ bound
         └──anything else that the grammar admits──────────▲
 
-Without an opening a text begins free.
+Without an opening a text begins free. Free text may be anything, but it may not end the answer.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum, auto
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-
-class Follower(Protocol):
-    """A matcher that can also be moved over a text."""
-
-    @property
-    def error(self) -> str: ...
-    @property
-    def ready(self) -> bool: ...
-    def prepare(self) -> None: ...
-    def admits(self, token: int, /) -> bool: ...
-    def mask(self) -> NDArray[np.int32]: ...
-    def consume(self, token: int, /) -> bool: ...
-    def feed(self, text: bytes, /) -> bool: ...
+from scheduler.runner.constrain.follower import Follower
 
 
 class _State(Enum):
@@ -68,12 +55,18 @@ class Late:
         after: Sequence[str],
         written: Callable[[int], bytes],
         opening: Opening | None = None,
+        ends: Iterable[int] = (),
+        entries: Sequence[str] = (),
     ) -> None:
+        """`ends`: tokens that end an answer, which has to come yet where the text is free. `entries`: other texts after
+        which the text is bound, and which belong to it themselves."""
         self._matcher = matcher
         self._after = [mark.encode() for mark in after if mark]
-        self._keep = max(map(len, self._after), default=1) - 1
+        self._entries = [mark.encode() for mark in entries if mark]
+        self._keep = max(map(len, [*self._after, *self._entries]), default=1) - 1
         self._written = written
         self._opening = opening
+        self._ends = frozenset(token for token in ends if not any(mark in written(token) for mark in self._after))
         self._state = _State.UNDECIDED if opening else _State.FREE
         self._said = b""
         """In the first state the beginning of the opening, in the second the end of the text."""
@@ -82,7 +75,7 @@ class Late:
     @property
     def active(self) -> bool:
         """Whether the next token is bound."""
-        return self._state is not _State.FREE
+        return bool(self._ends) if self._state is _State.FREE else self._matcher.active
 
     @property
     def error(self) -> str:
@@ -98,7 +91,7 @@ class Late:
         """Work out what may come next."""
         if self._state is _State.UNDECIDED and self._opens is None and self._opening:
             self._opens = self._opening.tokens(self._said)
-        if self._state is _State.BOUND or not self._said:
+        if self._state is _State.BOUND or (self._state is _State.UNDECIDED and not self._said):
             self._matcher.prepare()
 
     def admits(self, token: int) -> bool:
@@ -108,12 +101,18 @@ class Late:
             if token in (self._opens or ()):
                 return True
             return not self._said and self._matcher.admits(token)
-        return self._state is _State.FREE or self._matcher.admits(token)
+        return token not in self._ends if self._state is _State.FREE else self._matcher.admits(token)
 
     def mask(self) -> NDArray[np.int32]:
         """A bit for each token that may come next."""
         mask = self._matcher.mask()
-        if self._state is not _State.UNDECIDED:
+        if self._state is _State.BOUND:
+            return mask
+        if self._state is _State.FREE:
+            mask = np.full_like(mask, -1)
+            bits = mask.view(np.uint8)
+            for token in self._ends:
+                bits[token >> 3] &= ~(1 << (token & 7)) & 0xFF
             return mask
         self.prepare()
         mask = np.zeros_like(mask) if self._said else mask.copy()
@@ -136,8 +135,10 @@ class Late:
         opens, self._opens = self._opens or (), None
         mark = self._opening.mark if self._opening else b""
         if token not in opens:
+            if self._said:  # only where nothing binds yet can an opening be left unfinished
+                self._matcher.feed(self._said)
             ended = self._matcher.consume(token)
-            if self._written(token).strip():
+            if self._said or self._written(token).strip():
                 self._state = _State.BOUND
             return ended
         said = self._said + self._written(token)
@@ -149,12 +150,13 @@ class Late:
         return False
 
     def _look(self, text: bytes) -> None:
-        """Find the mark after which the text is bound."""
+        """Find the first mark from which on the text is bound."""
         text = self._said + text
-        end = min((at + len(mark) for mark in self._after if (at := text.find(mark)) >= 0), default=-1)
-        if end < 0:
+        starts = [at + len(mark) for mark in self._after if (at := text.find(mark)) >= 0]
+        starts += [at for mark in self._entries if (at := text.find(mark)) >= 0]
+        if not starts:
             self._said = text[-self._keep :] if self._keep else b""
             return
         self._state, self._said = _State.BOUND, b""
-        if rest := text[end:]:
+        if rest := text[min(starts) :]:
             self._matcher.feed(rest)  # where the grammar cannot begin with it, it stands there all the same

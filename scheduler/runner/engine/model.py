@@ -38,6 +38,8 @@ class ModelParams:
     use_mmap: bool | None = None
     use_mlock: bool = False
     adapters: Sequence[tuple[str, float]] = ()
+    tensor_split: Sequence[int] = ()
+    """Layers of each GPU; empty: by their free memory."""
 
 
 class Model:
@@ -104,6 +106,9 @@ def _load(lib: Any, params: ModelParams, progress: Callable[[float], None]) -> A
     if params.main_gpu is not None and params.num_gpu != 0:
         native_params.main_gpu = params.main_gpu
         native_params.split_mode = _SPLIT_NONE
+    if params.tensor_split:
+        split = (ctypes.c_float * max(lib.llama_max_devices(), len(params.tensor_split)))(*params.tensor_split)
+        native_params.tensor_split = split
     native_params.load_mode = _load_mode(params)
 
     def report(fraction: float, _user: object) -> bool:

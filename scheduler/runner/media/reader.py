@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from scheduler.frames import NO_MARK
 from scheduler.runner.engine import Vocabulary
 from scheduler.runner.engine.projector import Bitmap, Chunk, ProjectionError, Projector
 from scheduler.runner.limits import PromptTooLong
@@ -20,7 +21,7 @@ from scheduler.runner.media.clips import CACHE_BYTES, CACHE_ENTRIES, Clip, Mediu
 from scheduler.runner.media.picture import MediaError, refused
 from scheduler.runner.sequence import Media
 
-_MARK: Final = re.compile(r"\[img-(\d+)\]")
+_MARK: Final = re.compile(r"\[img-([0-9]+)\]")
 _NOT_SUPPORTED: Final = "{} input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
 _MIN_SECONDS: Final = 0.1
 """Some preparations of a sound fail on next to nothing."""
@@ -166,10 +167,15 @@ class MediaReader:
             yield from known
 
 
+def spoken(prompt: str) -> str:
+    """The prompt as it reads, what looks like a mark and is none included."""
+    return prompt.replace(NO_MARK, "[img-")
+
+
 def _split(prompt: str, count: int) -> tuple[list[str], list[int]]:
     """Texts around the marks, and the numbers of the marks. Raises `MediaError`."""
     pieces = _MARK.split(prompt)
-    texts, order = pieces[::2], [int(number) for number in pieces[1::2]]
+    texts, order = [spoken(text) for text in pieces[::2]], [int(number) for number in pieces[1::2]]
     for number in order:
         if number >= count:
             raise MediaError(f"failed to process inputs: invalid image index: {number}")

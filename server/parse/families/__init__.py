@@ -1,8 +1,8 @@
 """Output parsers of model families: what a model's config calls its parser.
 
 Each family has a module with a mapping PARSERS; spec: prompting §7. Whatever a model writes comes out: a call that
-cannot be read is content, and so is one that is not finished when the text ends. `passthrough` has none: its models are
-read by what their template shows, as without a parser.
+cannot be read is content, and so is one that is not finished when the text ends. `passthrough` has none: its text is
+content, but for the calls that the Go template shows.
 """
 
 from collections.abc import Mapping

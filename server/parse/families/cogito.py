@@ -9,7 +9,7 @@ from server.parse.families.sections import CALL, CALLS, OUTPUT, OUTPUTS, SEPARAT
 from server.parse.families.thoughts import Thoughtful
 from server.parse.scan import load_object
 
-_FENCE: Final = ("\n```json\n", "\n```")
+FENCE: Final = ("\n```json\n", "\n```")
 
 
 def make(tools: Sequence[Tool], last: Message | None = None, think: Think = None) -> FamilyParser:
@@ -20,8 +20,8 @@ def make(tools: Sequence[Tool], last: Message | None = None, think: Think = None
 
 def read_call(body: str) -> ToolCall | None:
     """`function<｜tool▁sep｜>NAME` and a fence with the arguments; None if it is something else."""
-    name, fence, rest = body.partition(SEPARATOR)[2].partition(_FENCE[0])
-    text, end, _ = rest.partition(_FENCE[1])
+    name, fence, rest = body.partition(SEPARATOR)[2].partition(FENCE[0])
+    text, end, _ = rest.partition(FENCE[1])
     arguments = load_object(text) if fence and end else None
     return ToolCall(name.strip(), arguments) if name.strip() and arguments is not None else None
 

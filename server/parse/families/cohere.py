@@ -12,7 +12,7 @@ from enum import Enum, auto
 from typing import Any, Final, cast
 
 from server.messages import Message, Tool, ToolCall
-from server.parse.families.family import Family, Think, prefilled, split_held
+from server.parse.families.family import Family, Think, split_held
 from server.parse.families.stepwise import Stepwise
 from server.parse.parsed import Parsed, Thoughts
 from server.parse.scan import ObjectScanner, load_object
@@ -59,14 +59,16 @@ _NEXT: Final = {
 
 
 class CohereParser(Stepwise):
-    """One answer. Each call is handed out when its object is complete."""
+    """One answer. Each call is handed out when its object is complete. A last answer without calls is left open by the
+    prompt, even an empty one."""
 
     def __init__(self, last: Message | None, think: Think) -> None:
         super().__init__()
-        thinks = think is not False and not prefilled(last)
+        goes_on = last is not None and last.role in ("assistant", "chatbot") and not last.tool_calls
+        thinks = think is not False and not goes_on
         self.thoughts: Final = Thoughts("", _START_TEXT) if thinks else None
         """Marks of what comes before the text itself."""
-        self._place = _Place.TEXT if prefilled(last) else _Place.THINKING if thinks else _Place.BETWEEN
+        self._place = _Place.TEXT if goes_on else _Place.THINKING if thinks else _Place.BETWEEN
         self._action = _Action()
         self._count = 0
 

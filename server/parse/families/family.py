@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeAlias
 
 from server.messages import Message, Property, Tool
+from server.parse.kinds import Schema, as_schema, kinds
 from server.parse.parsed import Parser, Thoughts, held_length
 from server.parse.scan import load
 
@@ -55,6 +56,7 @@ def split_held(text: str, *marks: str, blanks: bool = True) -> tuple[str, str]:
     return certain, text[len(certain) :]
 
 
+_BETWEEN_TYPES: Final = re.compile("[,|]")
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 _NUMBER: Final = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _LARGEST: Final = 2**63
@@ -66,12 +68,22 @@ def types_of(tools: Sequence[Tool], name: str, parameter: str) -> list[str]:
     for tool in tools:
         if tool.name == name:
             given = (tool.parameters.properties or {}).get(parameter)
-            return [] if given is None else _types(given)
+            if given is None:
+                return []
+            root = tool.parameters.schema
+            return _types(given) if given.type or root is None else kinds(_declared(root, parameter), root)
     return []
 
 
+def _declared(root: Schema, parameter: str) -> object:
+    """What only the schema knows: the types behind a reference, or of the values that are listed."""
+    return as_schema(root.get("properties")).get(parameter)
+
+
 def _types(given: Property) -> list[str]:
-    return [kind for branch in given.any_of for kind in branch.type] if given.any_of else given.type
+    """Some clients write a list of types as one text, with commas or bars."""
+    written = [kind for branch in given.any_of for kind in branch.type] if given.any_of else given.type
+    return [kind.strip() for text in written for kind in _BETWEEN_TYPES.split(text)]
 
 
 def coerced(raw: str, types: Sequence[str]) -> Any:
@@ -108,7 +120,7 @@ def _number(raw: str) -> Any:
     value = float(raw)
     if not math.isfinite(value):
         return _UNREAD
-    return int(value) if value.is_integer() else value
+    return int(value) if value.is_integer() and abs(value) < _LARGEST else value
 
 
 def _json(kind: type) -> Callable[[str], Any]:

@@ -3,7 +3,7 @@
     seek ──<|start|>──▶ header ──<|message|>──▶ body ──<|end|>, <|call|>, <|return|>──▶ seek
 
 The prompt ends inside the first header, or inside the body of a message that the request began. Text without a header
-is content.
+is content; what vanishes is headers and marks.
 """
 
 import re
@@ -23,6 +23,11 @@ _MESSAGE: Final = "<|message|>"
 _ENDS: Final = ("<|end|>", "<|call|>", "<|return|>")
 _CHANNEL: Final = re.compile(r"<\|channel\|>(\S*)")
 _FINAL: Final = "<|channel|>final<|message|>"
+_FINAL_JSON: Final = tuple(f"<|channel|>final{blank}<|constrain|>json<|message|>" for blank in ("", " "))
+_LONGEST: Final = 512
+"""A header; what goes on without a body is text."""
+_BEGUN: Final = re.compile(r"\s*(?:assistant)?(?:\s|to=[\w.]*|<\|channel\|>\w*|<\|constrain\|>\w*|<\|?\w*\|?\Z)*")
+"""A header that the end of the text cut off."""
 PRESERVED: Final = (_START, "<|end|>", _MESSAGE, "<|channel|>", "<|constrain|>")
 
 
@@ -42,22 +47,26 @@ class HarmonyParser(Stepwise):
 
     def __init__(self, tools: Sequence[Tool], last: Message | None) -> None:
         super().__init__()
-        self.thoughts: Final = Thoughts("", _FINAL)
-        """Marks of what comes before the answer itself."""
         self._names = {identifier: name for name, identifier in identifiers(tools).items()}
         self._header = _begun(last)
+        self.thoughts: Final = _before_answer(self._header)
+        """Marks of what comes before the answer itself."""
         self._state = _State.BODY if self._header else _State.HEADER
         self._call = ""
         self._count = 0
         self._first = True
         """Still in the header that the prompt began."""
+        self._between = False
+        """Nothing but blanks came since a message ended."""
 
     def finish(self) -> Parsed:
         """What was held back, and a call whose end was the end of the text."""
         held, self._held = self._held, ""
         if self._state is _State.BODY:
             return self._said(held) + self._ended()
-        return Parsed(held) if held.strip() else Parsed()
+        if self._state is _State.HEADER and not self._first and _BEGUN.fullmatch(held):
+            return Parsed()
+        return Parsed(held if held.strip() else "")
 
     def _step(self) -> tuple[Parsed, bool]:
         match self._state:
@@ -69,22 +78,24 @@ class HarmonyParser(Stepwise):
                 return self._body()
 
     def _seek(self) -> tuple[Parsed, bool]:
+        if self._between:
+            self._held = self._held.lstrip()
+            self._between = not self._held
         before, mark, rest = self._held.partition(_START)
         if not mark:
             certain, self._held = split_held(self._held, _START)
             return Parsed(certain), False
         self._held, self._state = rest, _State.HEADER
-        return Parsed(before.strip()), True
+        return Parsed(before.rstrip()), True
 
     def _read_header(self) -> tuple[Parsed, bool]:
-        if self._first and _is_plain(self._held):
-            self._header, self._state, self._first = _Header(), _State.BODY, False
-            return Parsed(), True
-        text, mark, rest = self._held.partition(_MESSAGE)
-        if not mark:
+        at = self._held.find(_MESSAGE, 0, _LONGEST)
+        if at < 0 and len(self._held) < _LONGEST and not (self._first and _is_plain(self._held)):
             return Parsed(), False
-        self._header, self._first = _header(text), False
-        self._held, self._state = rest, _State.BODY
+        plain = at < 0 or (self._first and _is_plain(self._held))
+        self._header = _Header() if plain else _header(self._held[:at])
+        self._held = self._held if plain else self._held[at + len(_MESSAGE) :]
+        self._state, self._first = _State.BODY, False
         return Parsed(), True
 
     def _body(self) -> tuple[Parsed, bool]:
@@ -95,7 +106,7 @@ class HarmonyParser(Stepwise):
         at, mark = min(places)
         said = self._said(self._held[:at]) + self._ended()
         self._held = self._held[at:] if mark == _START else self._held[at + len(mark) :]
-        self._state = _State.SEEK
+        self._state, self._between = _State.SEEK, True
         return said, True
 
     def _said(self, text: str) -> Parsed:
@@ -111,7 +122,7 @@ class HarmonyParser(Stepwise):
         if self._header is None or not self._header.recipient:
             return Parsed()
         body, self._call = self._call, ""
-        arguments = load_object(body)
+        arguments = load_object(body.strip() or "{}")
         if arguments is None:
             return Parsed(body)
         name = self._header.recipient.removeprefix("functions.")
@@ -124,6 +135,13 @@ def _begun(last: Message | None) -> _Header | None:
     if last is None or last.role != "assistant":
         return None
     return _Header() if last.content else _Header("analysis") if last.thinking else None
+
+
+def _before_answer(header: _Header | None) -> Thoughts | None:
+    """What comes before the answer, behind the header with which it begins; None if it has begun."""
+    if header is None:
+        return Thoughts("<|channel|>", _FINAL, _FINAL_JSON)
+    return Thoughts("", _FINAL, _FINAL_JSON) if header.channel == "analysis" else None
 
 
 def _is_plain(text: str) -> bool:

@@ -23,18 +23,18 @@ def make(tools: Sequence[Tool], last: Message | None = None, think: Think = None
 
 
 def read_call(body: str, tools: Sequence[Tool]) -> list[ToolCall] | None:
-    """The call in the text between the marks; None when there is none, or one that does not end."""
-    found = _FUNCTION.search(body.replace("\r\n", "\n"))
-    if found is None:
-        return None
-    name, inner = found[1], found[2]
+    """The calls in the text between the marks; None when there is none, or one that does not end."""
+    calls = [_call(found[1], found[2], tools) for found in _FUNCTION.finditer(body.replace("\r\n", "\n"))]
+    whole = [call for call in calls if call is not None]
+    return whole if whole and len(whole) == len(calls) else None
+
+
+def _call(name: str, inner: str, tools: Sequence[Tool]) -> ToolCall | None:
     arguments: dict[str, Any] = {}
     for parameter in _PARAMETER.finditer(inner):
         key = parameter[1]
         arguments[key] = coerced(unframed(parameter[2]), types_of(tools, name, key))
-    if _OPEN.search(_PARAMETER.sub("", inner)):
-        return None
-    return [ToolCall(name, arguments)]
+    return None if _OPEN.search(_PARAMETER.sub("", inner)) else ToolCall(name, arguments)
 
 
 PARSERS: Final[Mapping[str, Family]] = {"qwen3-coder": Family(make, MARKS)}

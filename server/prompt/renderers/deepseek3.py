@@ -77,5 +77,6 @@ def _call(given: ToolCall) -> str:
 
 
 RENDERERS: Final[Mapping[str, Callable[[Sequence[Message], Sequence[Tool], bool | str | None], str]]] = {
-    "deepseek3.1": render
+    "deepseek3.1": render,
+    "deepseek3": render,  # what imported models call it
 }

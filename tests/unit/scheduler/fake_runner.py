@@ -1,8 +1,9 @@
 """A runner without an engine: it speaks frames on its pipes and does what prompts and file names tell it to.
 
-Weights called `fail-…` are refused, `die-…` end the process while loading, `hang-…` never load, `slow-…` load with
-signs of life. A prompt says, separated by spaces, what happens: `say:x`, `log:line`, `raw`, `fail:text`, `exit:3`,
-`kill`, `done`, `close`; without an end it stays open.
+Weights called `fail…` are refused, `oom…` for want of memory; `die…`, `exit…` and `leave…` end the process while
+loading, `hang…` never load, `slow…` load with signs of life, `retry…` after a complaint. A prompt says, separated by
+spaces, what happens: `say:x`, `log:line`, `raw`, `fail:text`, `exit:3`, `kill`, `done`, `close`; without an end it
+stays open.
 """
 
 import os
@@ -45,6 +46,11 @@ def load(frame: frames.Load) -> None:
         die(signal.SIGABRT)
     if name.startswith("exit"):
         sys.exit(3)
+    if name.startswith("leave"):
+        log("error: nothing to do here")
+        sys.exit(0)
+    if name.startswith("retry"):
+        log("graph_reserve: compute buffer allocation failed, retrying without pipeline parallelism")
     if name.startswith("hang"):
         log("error: last words")
         return

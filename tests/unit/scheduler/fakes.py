@@ -86,12 +86,22 @@ class FakeDevices:
         self.host = host or Host(total=64 * GB, free=64 * GB, threads=4)
         self.gpus = gpus
         self.use: dict[object, Mapping[str, int]] = {}
+        self.broken = False
+        """Whether they fail to tell."""
         self.refreshed = 0
+        self.suspicions: list[str] = []
+        self.trouble = ""
+
+    def suspect(self, reason: str) -> None:
+        self.suspicions.append(reason)
 
     async def refresh(self) -> Snapshot:
         self.refreshed += 1
         await asyncio.sleep(0)
-        return Snapshot(self.host, tuple(replace(gpu, free=gpu.free - self._used(gpu.id)) for gpu in self.gpus))
+        if self.broken:
+            raise OSError("the driver does not answer")
+        gpus = tuple(replace(gpu, free=gpu.free - self._used(gpu.id)) for gpu in self.gpus)
+        return Snapshot(self.host, gpus, trouble=self.trouble)
 
     def _used(self, gpu: str) -> int:
         return sum(use.get(gpu, 0) for use in self.use.values())
@@ -136,6 +146,7 @@ class FakeRunner:
         self.environment = environment
         self.pid: int | None = pid
         self.alive = True
+        self.died = False
         self.stopped = False
         self.graces: list[float] = []
         self.reason: Exception | None = None
@@ -143,11 +154,16 @@ class FakeRunner:
         self.most_open = 0
         self.on_death: Callable[[RunnerDied], None] = lambda error: None
         self.embed_error: Exception | None = None
+        self.silence = 0.0
+        self.mute = False
+        """Whether it hangs: it takes questions and never answers."""
+        self.asked = 0
         self.outcome: asyncio.Future[frames.Loaded] = asyncio.get_running_loop().create_future()
+        self.gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @property
     def name(self) -> str:
-        return self.load.weights[0]
+        return self.load.weights[0] if self.load.weights else ""
 
     def loaded(self) -> frames.Loaded:
         trained = self.world.trained.get(self.name, 0)
@@ -174,11 +190,17 @@ class FakeRunner:
 
     def die(self, detail: str = "signal: killed") -> None:
         """The process ends by itself."""
-        self.alive = False
+        self._end()
+        self.died = True
         error = RunnerDied(detail)
         for stream in list(self.open):
             stream.fail(error)
         self.on_death(error)
+
+    def _end(self) -> None:
+        self.alive = False
+        if not self.gone.done():
+            self.gone.set_result(None)
 
     async def ready(self) -> frames.Loaded:
         loaded = await self.outcome
@@ -207,14 +229,22 @@ class FakeRunner:
         return frames.Tokens(1, [len(one) for one in tokens], [] if count_only else tokens)
 
     async def rank(self, query: str, documents: list[str], *, truncate: bool) -> frames.Ranked:
+        await asyncio.sleep(0)
+        if self.embed_error is not None:
+            raise self.embed_error
         return frames.Ranked(1, [float(len(document)) for document in documents], 1)
 
     async def detokenize(self, tokens: list[int]) -> str:
+        self.asked += 1
         await asyncio.sleep(0)
+        if self.mute:
+            await self.gone
+        if not self.alive:
+            raise RunnerDied
         return "".join(map(chr, tokens))
 
     async def stop(self, *, grace: float, reason: Exception | None = None) -> None:
-        self.alive = False
+        self._end()
         self.graces.append(grace)
         self.reason = self.reason or reason
         for stream in list(self.open):

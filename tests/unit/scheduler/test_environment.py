@@ -53,6 +53,16 @@ def test_the_version_of_the_c_library_is_read_or_unknown() -> None:
     assert version is None or version >= (2, 0)
 
 
+def test_gpus_of_other_libraries_are_hidden_where_those_of_one_are_chosen() -> None:
+    seen = runner_environment({"GGML_VK_VISIBLE_DEVICES": "1"}, {"CUDA_VISIBLE_DEVICES": "GPU-1"}, glibc=None)
+    assert [seen[name] for name in NO_GPUS] == ["GPU-1", "-1", "-1"]
+    seen = runner_environment({}, {"ROCR_VISIBLE_DEVICES": "0", "CUDA_VISIBLE_DEVICES": "0"}, glibc=None)
+    assert [seen[name] for name in NO_GPUS] == ["0", "0", "-1"]
+    assert not set(NO_GPUS) & set(runner_environment({}, {"A": "1"}, glibc=None))
+    seen = runner_environment({"CUDA_VISIBLE_DEVICES": "1"}, {"GGML_VK_VISIBLE_DEVICES": "-1"}, glibc=None)
+    assert seen["CUDA_VISIBLE_DEVICES"] == "1", "to hide some is not to choose others"
+
+
 def test_a_runner_sees_no_gpu_only_where_all_are_hidden() -> None:
     assert sees_no_gpu(runner_environment({"CUDA_VISIBLE_DEVICES": "0"}, NO_GPUS, glibc=None))
     assert not sees_no_gpu({})

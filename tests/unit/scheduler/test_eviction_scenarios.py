@@ -7,7 +7,7 @@ import pytest
 from scheduler.devices import Host
 from scheduler.errors import InsufficientMemory
 from scheduler.eviction import Candidate, choose_victim, idle
-from scheduler.requests import FOREVER, Limits
+from scheduler.requests import FOREVER, Block, Limits
 from tests.unit.scheduler.fakes import GB, cuda, settle, world
 
 pytestmark = pytest.mark.anyio
@@ -26,6 +26,8 @@ pytestmark = pytest.mark.anyio
     ],
 )
 def test_the_victim(loaded: list[Candidate], victim: str | None) -> None:
+    """The idle model with the shortest stay goes first, an endless stay last, equal ones by path; if all are busy,
+    the one with the shortest stay, which is waited for; of none, none."""
     assert choose_victim(loaded) == victim
 
 
@@ -34,6 +36,7 @@ def test_all_idle_models_after_a_load_ran_out_of_memory() -> None:
 
 
 async def test_a_limit_of_one_evicts_even_what_would_fit() -> None:
+    """At most one model, A idle: for B, A is evicted although both would fit."""
     async with world(limits=Limits(max_loaded=1)) as w:
         (await w.lease("a")).release()
         (await w.lease("b")).release()
@@ -42,6 +45,7 @@ async def test_a_limit_of_one_evicts_even_what_would_fit() -> None:
 
 
 async def test_three_models_for_each_gpu() -> None:
+    """No limit is set and there are two GPUs: for a seventh small model one of the six goes."""
     async with world(cuda(20 * GB), cuda(20 * GB, id="GPU-1")) as w:
         for i in range(7):
             (await w.lease(f"m{i}")).release()
@@ -77,6 +81,7 @@ async def test_a_model_for_the_host_loads_beside_those_on_the_gpu_and_room_is_ma
 
 
 async def test_a_gpu_without_room_evicts_before_anything_is_started() -> None:
+    """The GPU is full and another model loaded: that one has to go, and no process is started before it has."""
     async with world(cuda(20 * GB)) as w:
         w.spawn.use = {"a": 20 * GB}
         a = await w.lease("a", weights_bytes=16 * GB, block_count=1)
@@ -90,6 +95,7 @@ async def test_a_gpu_without_room_evicts_before_anything_is_started() -> None:
 
 
 async def test_who_asks_for_some_layers_evicts_nobody() -> None:
+    """The same with an explicit `num_gpu: 1`: it is loaded, and nobody evicted."""
     async with world(cuda(20 * GB)) as w:
         await w.lease("a", weights_bytes=16 * GB, block_count=40)
         await w.lease("b", weights_bytes=16 * GB, block_count=40, num_gpu=1)
@@ -98,6 +104,7 @@ async def test_who_asks_for_some_layers_evicts_nobody() -> None:
 
 
 async def test_a_small_model_loads_alongside() -> None:
+    """20 GB are free, the model is tiny: it loads beside the other."""
     async with world(cuda(20 * GB)) as w:
         await w.lease("a")
         await w.lease("b")
@@ -105,7 +112,8 @@ async def test_a_small_model_loads_alongside() -> None:
 
 
 async def test_the_context_is_counted_once_for_each_parallel_request() -> None:
-    sizes = {"block_count": 10, "embedding_length": 1024, "head_count": 8, "head_count_kv": 8, "num_ctx": 65536}
+    """The prediction fits for one context but not for as many as there are parallel requests: somebody has to go."""
+    sizes = {"blocks": (Block(keys=1024, values=1024),) * 10, "num_ctx": 65536}
     async with world(cuda(20 * GB), limits=Limits(num_parallel=1)) as one:
         await one.lease("a", weights_bytes=8 * GB, block_count=10)
         await one.lease("b", **sizes)
@@ -120,6 +128,7 @@ async def test_the_context_is_counted_once_for_each_parallel_request() -> None:
 
 
 async def test_a_busy_victim_is_not_killed() -> None:
+    """A is busy and has to go for B: it is not killed, B waits, and A's client gets its whole answer."""
     async with world(limits=Limits(max_loaded=1)) as w:
         a = await w.lease("a")
         generation = a.generate(prompt="x")
@@ -136,6 +145,7 @@ async def test_a_busy_victim_is_not_killed() -> None:
 
 
 async def test_a_load_waits_until_the_memory_is_seen_back() -> None:
+    """After A has ended, D loads once the driver reports A's memory as free."""
     async with world(cuda(20 * GB)) as w:
         w.spawn.use = {"a": 16 * GB}
         (await w.lease("a", weights_bytes=16 * GB, block_count=1)).release()
@@ -158,6 +168,58 @@ async def test_a_driver_that_never_gives_it_back_is_waited_for_five_seconds() ->
         assert not b.done()
         await w.clock.advance(0.3)
         await b
+
+
+async def test_devices_that_fail_to_tell_are_planned_by_their_old_figures() -> None:
+    """A driver in trouble must not stop the service: neither loads nor unloads depend on its answer."""
+    async with world(cuda(20 * GB)) as w:
+        (await w.lease("a", weights_bytes=GB, block_count=1)).release()
+        w.devices.broken = True
+        (await w.lease("b", weights_bytes=GB, block_count=1)).release()
+        assert w.loaded == ["a", "b"]
+        for name in ("a", "b"):
+            w.scheduler.expire(name)
+        await settle()
+        assert w.loaded == []
+        assert w.spawn.running == [], "it ends although nobody can tell how much memory that frees"
+        w.devices.broken = False
+        (await w.lease("c", weights_bytes=16 * GB, block_count=1)).release()
+
+
+async def test_every_plan_is_made_on_fresh_figures() -> None:
+    """A request was refused for want of memory, or left while the devices were asked: the next one is not judged by
+    what they said then."""
+    async with world(host=Host(total=64 * GB, free=GB)) as w:
+        with pytest.raises(InsufficientMemory):
+            await w.lease("a", weights_bytes=6 * GB)
+        w.devices.host = Host(total=64 * GB, free=60 * GB)
+        (await w.lease("a", weights_bytes=6 * GB)).release()
+        seen = w.devices.refreshed
+        gone = w.ask("b")
+        for _ in range(30):
+            if w.devices.refreshed > seen:
+                gone.cancel()
+            await asyncio.sleep(0)
+        await settle()
+        (await w.lease("c")).release()
+        assert w.devices.refreshed == seen + 2
+
+
+async def test_an_endless_stay_makes_room_when_nothing_else_can() -> None:
+    """`keep_alive: -1` is a wish for peace, not a right to the memory."""
+    async with world(limits=Limits(max_loaded=1)) as w:
+        (await w.lease("a", keep_alive=FOREVER)).release()
+        (await w.lease("b")).release()
+        assert w.loaded == ["b"]
+
+
+async def test_a_limit_that_was_set_holds_whatever_the_devices() -> None:
+    """Two models at most, and never more: not even while one of them goes."""
+    async with world(cuda(80 * GB), limits=Limits(max_loaded=2)) as w:
+        for i in range(6):
+            (await w.lease(f"m{i}")).release()
+            assert len(w.loaded) <= 2
+            assert len(w.spawn.running) <= 2
 
 
 async def test_the_host_s_memory_makes_room_too() -> None:
@@ -186,7 +248,7 @@ async def test_nobody_leaves_for_a_model_that_can_never_fit() -> None:
 
 async def test_an_automatic_context_shrinks_to_what_the_host_can_hold() -> None:
     """32,768 tokens of 64 KiB take 2 GiB; the host has a little more than a quarter of that."""
-    shape = {"block_count": 16, "embedding_length": 1024, "head_count": 8, "head_count_kv": 8}
+    shape = {"blocks": (Block(keys=1024, values=1024),) * 16}
     host = Host(total=1 << 30, free=800 << 20)
     gpu = cuda(24 << 30)
     async with world(gpu, host=host, limits=Limits(num_parallel=1)) as w:

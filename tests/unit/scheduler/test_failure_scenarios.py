@@ -6,7 +6,7 @@ import pytest
 
 from scheduler.errors import InsufficientMemory, LoadFailed, LoadStalled, RunnerDied, RunnerFailed
 from scheduler.ladder import UNREDUCED, Ladder, next_rung
-from scheduler.requests import Limits
+from scheduler.requests import Block, Limits
 from tests.unit.scheduler.fakes import GB, cuda, settle, world
 
 pytestmark = pytest.mark.anyio
@@ -62,6 +62,7 @@ def test_a_small_automatic_context_is_not_halved_below_the_least() -> None:
 
 
 async def test_a_file_that_the_engine_does_not_take_comes_with_advice() -> None:
+    """The engine refuses the file: the error advises to pull the model again, and nothing is in the table."""
     async with world() as w:
         w.spawn.failures = [LoadFailed("unknown model architecture: 'x'", unsupported=True)]
         with pytest.raises(LoadFailed) as failed:
@@ -90,6 +91,8 @@ async def test_everyone_who_waits_for_a_load_that_fails_is_told() -> None:
 
 
 async def test_out_of_memory_unloads_idle_models_and_tries_again_with_the_same_options() -> None:
+    """Out of memory with others loaded and an explicit context: the idle ones are evicted, and it is tried again
+    with the same context."""
     async with world() as w:
         (await w.lease("b")).release()
         busy = await w.lease("c")
@@ -101,6 +104,7 @@ async def test_out_of_memory_unloads_idle_models_and_tries_again_with_the_same_o
 
 
 async def test_out_of_memory_twice_with_an_explicit_context_is_an_error_with_both_figures() -> None:
+    """The second attempt fails too: an error for the client with what is needed and what there is."""
     async with world() as w:
         (await w.lease("b")).release()
         w.spawn.failures = [starved(), starved()]
@@ -114,6 +118,7 @@ async def test_out_of_memory_twice_with_an_explicit_context_is_an_error_with_bot
 
 
 async def test_out_of_memory_halves_an_automatic_context_until_it_fits() -> None:
+    """Out of memory on the first model with an automatic context: half of it, again and again."""
     async with world(cuda(100 << 30), limits=Limits(num_parallel=1)) as w:
         w.spawn.failures = [starved(), starved(), None]
         lease = await w.lease("a")
@@ -127,12 +132,14 @@ async def test_out_of_memory_halves_an_automatic_context_until_it_fits() -> None
 async def test_out_of_memory_on_a_gpu_takes_layers_off_it_three_times() -> None:
     async with world(cuda(20 * GB)) as w:
         w.spawn.failures = [starved(), starved(), starved(), None]
-        await w.lease("a", num_ctx=8192, block_count=29)
+        await w.lease("a", num_ctx=8192, blocks=(Block(),) * 29)
         assert [runner.load.num_gpu for runner in w.spawn.runners] == [-1, 20, 10, 0]
         assert w.scheduler.loaded()[0].reduced
 
 
 async def test_another_failure_touches_no_other_model_and_is_not_tried_again() -> None:
+    """A crash that has nothing to do with memory, with others loaded: an error at once, and the others are
+    untouched."""
     async with world() as w:
         (await w.lease("b")).release()
         w.spawn.failures = [LoadFailed("llama runner process has terminated: signal: segmentation fault")]
@@ -142,7 +149,58 @@ async def test_another_failure_touches_no_other_model_and_is_not_tried_again() -
         assert len(w.spawn.runners) == 2
 
 
+async def test_a_runner_lost_in_the_moment_it_is_ready_is_an_error_and_leaves_the_table() -> None:
+    """The load succeeds and the process ends with it: its client gets an error, the next one a fresh load."""
+    async with world(hold=True) as w:
+        task = w.ask("a")
+        await settle()
+        w.spawn.runners[0].finish_load()
+        lease = await task
+        w.spawn.runners[0].die("signal: killed")
+        with pytest.raises(RunnerDied):
+            await anext(lease.generate(prompt="x"))
+        lease.release()
+        await settle()
+        assert w.loaded == []
+        w.spawn.hold = False
+        (await w.lease("a")).release()
+        assert w.spawn.names == ["a", "a"]
+
+
+async def test_out_of_memory_on_the_first_model_with_an_explicit_context_is_an_error_at_once() -> None:
+    """There is nobody to evict, and what was asked for is not reduced."""
+    async with world() as w:
+        w.spawn.failures = [starved()]
+        with pytest.raises(InsufficientMemory):
+            await w.lease("a", num_ctx=8192)
+        assert len(w.spawn.runners) == 1
+
+
+async def test_out_of_memory_with_an_automatic_context_evicts_first_and_halves_then() -> None:
+    """Others are loaded: all that are idle go, then the context is halved, until it loads; the answer is one."""
+    async with world(cuda(100 << 30), limits=Limits(num_parallel=1)) as w:
+        (await w.lease("b", num_ctx=4096)).release()
+        w.spawn.failures = [starved(), starved(), None]
+        await w.lease("a")
+        assert w.loaded == ["a"]
+        assert [runner.load.num_ctx for runner in w.spawn.runners[1:]] == [131072, 131072, 65536]
+
+
+async def test_a_client_that_leaves_between_two_attempts_ends_them() -> None:
+    """Out of memory, and nobody waits any more: it is not tried again."""
+    async with world(hold=True) as w:
+        task = w.ask("a")
+        await settle()
+        w.spawn.runners[0].finish_load(starved())
+        task.cancel()
+        await settle()
+        assert w.loaded == []
+        assert w.spawn.running == []
+        assert w.clock.timers == []
+
+
 async def test_a_stalled_load_is_an_error() -> None:
+    """A load without a sign of life ends with the reference's sentence and the last captured words."""
     async with world() as w:
         w.spawn.failures = [LoadStalled("last words")]
         with pytest.raises(LoadFailed, match="timed out waiting for llama-server to start - last words"):
@@ -158,6 +216,7 @@ async def test_what_nobody_foresaw_is_an_error_and_the_scheduler_lives() -> None
 
 
 async def test_a_runner_killed_between_requests_is_replaced() -> None:
+    """A runner is killed between two requests: the next one gets a fresh load and its answer."""
     async with world() as w:
         (await w.lease("a")).release()
         w.spawn.runners[0].die()
@@ -174,6 +233,7 @@ async def test_a_runner_that_is_dying_gets_no_request_even_before_its_end_is_hea
 
 
 async def test_a_death_under_requests_fails_them_and_those_that_wait_for_a_place() -> None:
+    """A runner is killed before the first token: `model runner has unexpectedly stopped`, for all who waited on it."""
     async with world(limits=Limits(num_parallel=1)) as w:
         lease = await w.lease("a")
         reading = asyncio.ensure_future(anext(lease.generate(prompt="x")))
@@ -191,6 +251,7 @@ async def test_a_death_under_requests_fails_them_and_those_that_wait_for_a_place
 
 
 async def test_running_out_of_memory_in_a_request_clears_what_is_idle() -> None:
+    """A request runs out of memory: its client gets the error, idle models go at once, busy ones when they are free."""
     async with world() as w:
         a, b = await w.lease("a"), await w.lease("b")
         (await w.lease("c")).release()
@@ -209,6 +270,21 @@ async def test_running_out_of_memory_in_a_request_clears_what_is_idle() -> None:
         assert w.loaded == []
 
 
+async def test_a_runner_that_dies_for_want_of_memory_clears_what_is_idle() -> None:
+    """The engine may abort instead of failing the request: the next load must find room all the same."""
+    async with world() as w:
+        (await w.lease("b")).release()
+        lease = await w.lease("a")
+        reading = asyncio.ensure_future(anext(lease.generate(prompt="x")))
+        await settle()
+        w.spawn.runners[1].die("signal: aborted: CUDA error: out of memory")
+        with pytest.raises(RunnerDied, match="out of memory"):
+            await reading
+        lease.release()
+        await settle()
+        assert w.loaded == []
+
+
 async def test_running_out_of_memory_in_an_embedding_counts_too() -> None:
     async with world() as w:
         (await w.lease("b")).release()
@@ -218,6 +294,51 @@ async def test_running_out_of_memory_in_an_embedding_counts_too() -> None:
             await lease.embed(["x"])
         await settle()
         assert w.loaded == ["a"]
+
+
+async def test_running_out_of_memory_over_ranks_counts_too() -> None:
+    async with world() as w:
+        (await w.lease("b")).release()
+        lease = await w.lease("a", embedding=True)
+        w.spawn.runners[1].embed_error = RunnerFailed("failed to allocate compute buffer")
+        with pytest.raises(RunnerFailed):
+            await lease.rank("x", ["y"])
+        await settle()
+        assert w.loaded == ["a"]
+
+
+async def test_a_death_in_the_middle_of_an_answer_is_told_in_its_place() -> None:
+    """A runner is killed mid-stream: what has come stays, and the end is `an error was encountered while running the
+    model`, with the cause."""
+    async with world() as w:
+        lease = await w.lease("a")
+        generation = lease.generate(prompt="x")
+        reading = asyncio.ensure_future(anext(generation))
+        await settle()
+        w.spawn.streams[0].say("so far")
+        assert (await reading).deltas[0].text == "so far"
+        w.spawn.streams[0].fail(RunnerDied("signal: killed", streamed=True))
+        with pytest.raises(RunnerDied, match=r"^an error was encountered while running the model: signal: killed$"):
+            await anext(generation)
+        assert lease.places.free == lease.parallel
+
+
+async def test_with_one_place_the_second_waits_and_leaving_frees_nothing() -> None:
+    """One place, two requests: the second waits; cancelled while waiting it returns at once, and the first goes on."""
+    async with world(limits=Limits(num_parallel=1)) as w:
+        first, second = await w.lease("a"), await w.lease("a")
+        reading = asyncio.ensure_future(anext(first.generate(prompt="x")))
+        waiting = asyncio.ensure_future(anext(second.generate(prompt="y")))
+        await settle()
+        waiting.cancel()
+        await settle()
+        assert waiting.cancelled()
+        second.release()
+        assert first.places.free == 0
+        assert not reading.done()
+        w.spawn.streams[0].finish()
+        assert (await reading).done is not None
+        assert first.places.free == 1
 
 
 async def test_a_request_that_is_at_fault_itself_expires_nothing() -> None:

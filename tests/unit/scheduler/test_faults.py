@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from scheduler.errors import InsufficientMemory, LoadStalled, RunnerDied, human_bytes
-from scheduler.faults import CAPTURE_BYTES, FaultLog, exit_words, tells_of_memory
+from scheduler.faults import CAPTURE_BYTES, FaultLog, blames_device, exit_words, remedy, tells_of_memory
 from scheduler.stderr import LineBuffer
 
 
@@ -16,6 +16,8 @@ from scheduler.stderr import LineBuffer
         ("x GGML_ASSERT(a == b) failed", "GGML_ASSERT(a == b) failed"),
         ("ValueError: bad", "Error: bad"),
         ("load_tensors: ok", ""),
+        ("ggml_cuda_init: failed to initialize CUDA: unknown error",) * 2,
+        ("terminate called, what():  vk::Device::waitForFences: ErrorDeviceLost",) * 2,
         ("failed to initialize the context: std::bad_alloc", "failed to initialize the context: std::bad_alloc"),
         ("ggml: failed to allocate buffer of size 5", "ggml: failed to allocate buffer of size 5"),
     ],
@@ -44,7 +46,7 @@ def test_only_whole_lines_of_the_last_eight_kibibytes_are_kept(lines: list[str])
     assert len(log.text.encode()) <= CAPTURE_BYTES
     text = "\n".join(written)
     assert text.endswith(log.text)
-    assert not written or log.last == written[-1]
+    assert not written or log.last == written[-1] or blames_device(log.last)
 
 
 def test_a_line_longer_than_all_that_is_kept_is_cut() -> None:
@@ -59,6 +61,60 @@ def test_a_line_longer_than_all_that_is_kept_is_cut() -> None:
 )
 def test_complaints_about_memory(text: str, told: bool) -> None:
     assert tells_of_memory(text) is told
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("CUDA error: unspecified launch failure", True),
+        ("CUDA error: out of memory", False),
+        ("ggml_cuda_init: failed to initialize CUDA: no CUDA-capable device is detected", True),
+        ("NVML, GPU 0: GPU is lost", True),
+        ("vk::Queue::submit: ErrorDeviceLost", True),
+        ("Memory access fault by GPU node-1 (Agent handle: 0x5) on address 0x7f", True),
+        ("signal: killed", False),
+        ("error loading model: unknown model architecture", False),
+    ],
+)
+def test_complaints_about_a_gpu(text: str, told: bool) -> None:
+    assert blames_device(text) is told
+
+
+def test_what_was_said_of_a_gpu_stands_before_what_follows_from_it() -> None:
+    log = FaultLog()
+    for line in (
+        "CUDA error: unspecified launch failure",
+        "  current device: 0, in function ggml_backend_cuda_synchronize at ggml-cuda.cu:2945",
+        "ggml-cuda.cu:91: CUDA error",
+        "error: llama_decode failed",
+    ):
+        log.read(line)
+    assert log.last == "CUDA error: unspecified launch failure"
+    assert log.text == "CUDA error: unspecified launch failure\nerror: llama_decode failed"
+
+
+@pytest.mark.parametrize(
+    ("text", "container", "advice"),
+    [
+        ("failed to initialize CUDA: unknown error", False, "sudo rmmod nvidia_uvm && sudo modprobe nvidia_uvm"),
+        ("failed to initialize CUDA: no CUDA-capable device is detected", False, "sudo modprobe nvidia_uvm"),
+        ("failed to initialize CUDA: no CUDA-capable device is detected", True, "native.cgroupdriver=cgroupfs"),
+        ("Failed to initialize NVML: Unknown Error", True, "--device /dev/nvidia0"),
+        ("Failed to initialize NVML: Driver/library version mismatch", False, "reboot"),
+        ("failed to initialize CUDA: CUDA driver version is insufficient for CUDA runtime version", False, "update it"),
+        ("failed to initialize CUDA: system not yet initialized", False, "nvidia-fabricmanager"),
+        ("NVML, GPU 3: GPU is lost", False, "grep -i xid"),
+        ("CUDA error: no kernel image is available for execution on the device", False, "ACCEL=cuda make install"),
+        ("ROCm error: invalid device function", False, "HSA_OVERRIDE_GFX_VERSION"),
+        ("no permission on /dev/kfd", False, "groups render and video"),
+        ("vk::Queue::submit: ErrorDeviceLost", False, "the GPU was reset"),
+        ("CUDA error: an illegal memory access was encountered", False, ""),
+        ("", True, ""),
+    ],
+)
+def test_the_known_remedy(text: str, container: bool, advice: str) -> None:
+    known = remedy(text, container=container)
+    assert advice in known if advice else not known
 
 
 @pytest.mark.parametrize(

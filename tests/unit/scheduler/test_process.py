@@ -13,6 +13,7 @@ import pytest
 
 from scheduler import frames
 from scheduler.errors import LoadFailed, LoadStalled, RunnerDied, RunnerFailed, ShuttingDown, WeightsMissing
+from scheduler.ping import PATIENCE, SILENCE, Ping
 from scheduler.ports import Stream
 from scheduler.process import RunnerProcess, State, is_exiting
 from scheduler.spawner import RunnerSpawner
@@ -162,8 +163,26 @@ async def test_a_refused_model(tmp_path: Path) -> None:
 
 async def test_a_log_that_tells_of_memory_classifies_the_failure(tmp_path: Path) -> None:
     async with process(tmp_path, "oom") as runner:
-        with pytest.raises(LoadFailed, match="unable to load model"):
+        with pytest.raises(LoadFailed, match="unable to load model") as failed:
             await soon(runner.ready())
+        assert failed.value.out_of_memory
+
+
+async def test_a_complaint_that_the_engine_overcomes_fails_nothing(tmp_path: Path) -> None:
+    """It could not have its buffer and tries again with less: it becomes ready, and the complaint is forgotten."""
+    async with process(tmp_path, "retry") as runner:
+        await soon(runner.ready())
+        with pytest.raises(RunnerFailed) as failed:
+            await soon(runner.generate({"prompt": "fail:Compute_error."}).next())
+        assert failed.value.message == "Compute error."
+
+
+async def test_an_end_without_a_reason_has_no_debris_in_its_text(tmp_path: Path) -> None:
+    """The process ends well while loading: its last words are all there is to say."""
+    async with process(tmp_path, "leave") as runner:
+        with pytest.raises(LoadFailed) as failed:
+            await soon(runner.ready())
+        assert str(failed.value) == "llama runner process has terminated: error: nothing to do here"
 
 
 @pytest.mark.parametrize(
@@ -322,6 +341,44 @@ async def test_a_killed_process_is_known_to_be_dying_at_once(tmp_path: Path) -> 
         os.kill(runner.pid, signal.SIGKILL)
         assert all(is_exiting(runner.pid) for _ in range(1_000))
         assert not runner.alive
+
+
+async def test_silence_is_counted_while_it_has_nothing_to_do(tmp_path: Path) -> None:
+    """One that is at work is not silent, however long it says nothing."""
+    clock = FakeClock()
+    runner = RunnerProcess({}, command=FAKE, clock=clock)
+    runner.assign(load(tmp_path))
+    await soon(runner.ready())
+    await clock.advance(5.0)
+    assert runner.silence == 5.0
+    stream = runner.generate({"prompt": ""})
+    assert runner.silence == 0.0
+    stream.close()
+    assert runner.silence == 5.0
+    await soon(runner.detokenize([]))
+    assert runner.silence == 0.0
+    await soon(runner.stop(grace=1.0))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
+async def test_a_stopped_process_does_not_answer_a_ping_and_goes_all_the_same(tmp_path: Path) -> None:
+    """It takes what is written and is there for everybody who looks: only asking tells."""
+    clock = FakeClock()
+    runner = RunnerProcess({}, command=FAKE, clock=clock)
+    runner.assign(load(tmp_path))
+    await soon(runner.ready())
+    ping = Ping(runner, clock)
+    assert await soon(ping.answered())
+    await clock.advance(SILENCE)
+    assert await soon(ping.answered())
+    assert runner.pid is not None
+    await clock.advance(SILENCE)
+    os.kill(runner.pid, signal.SIGSTOP)
+    asked = asyncio.create_task(ping.answered())
+    await clock.advance(PATIENCE)
+    assert not await soon(asked)
+    await soon(runner.stop(grace=0.0))
+    assert runner.state is State.GONE
 
 
 async def test_the_environment_reaches_the_runner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

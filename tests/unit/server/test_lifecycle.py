@@ -10,9 +10,10 @@ from typing import Any
 import httpx
 import pytest
 
+from scheduler.devices.choice import Wishes
 from scheduler.requests import FOREVER, Limits
 from server import lifecycle, listening, log
-from server.lifecycle import Daemon, Interrupts, drain, limits
+from server.lifecycle import Daemon, Interrupts, drain, limits, wishes
 from server.services import Services
 from server.settings import Settings
 
@@ -41,6 +42,22 @@ def test_settings_become_limits() -> None:
         }
     )
     assert limits(settings) == Limits(FOREVER, 0.0, 7, 2, 3, 99, False, "q8_0", 5, True, spare=False)
+
+
+def test_settings_about_gpus_reach_the_devices_and_the_scheduler() -> None:
+    environ = {
+        "HOME": "/nowhere",
+        "OLLAMA_LLM_LIBRARY": "cuda_v12",
+        "OLLAMA_IGPU_ENABLE": "0",
+        "OLLAMA_VULKAN": "0",
+        "LLAMAD_REQUIRE_GPU": "1",
+    }
+    settings = Settings.from_env(environ)
+    assert wishes(settings) == Wishes(library="cuda_v12", igpu=False, vulkan=False, require=True)
+    assert limits(settings).require_gpu
+    plain = Settings.from_env({"HOME": "/nowhere"})
+    assert wishes(plain) == Wishes()
+    assert not limits(plain).require_gpu
 
 
 async def test_an_idle_daemon_drains_at_once(services: Services, scheduler: Any) -> None:
@@ -89,7 +106,7 @@ async def test_signals_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
 class Sleeper:
     """A scheduler that has nothing to do."""
 
-    def __init__(self, _: Limits) -> None: ...
+    def __init__(self, _: Limits, *, devices: object) -> None: ...
 
     async def start(self) -> None: ...
 

@@ -87,6 +87,37 @@ def test_command_r_shows_tools_calls_and_results() -> None:
     assert {"tools", "toolcalls"} <= template.variables
 
 
+def test_command_r_asks_for_calls_behind_every_question() -> None:
+    tool = Tool("function", name="f", parameters=Parameters("object"))
+    template = Template.parse(NAMED["command-r"].text)
+    prompt = gotemplate.render(template, CONVERSATION, tools=[tool])
+    assert prompt.count("Write 'Action:' followed by a json-formatted list") == 2
+    assert "Available Tools" in prompt
+    assert "Available Tools" not in gotemplate.render(template, CONVERSATION)
+    assert gotemplate.render(template, CONVERSATION[1:]).startswith(f"{R}<|USER_TOKEN|>U1")
+
+
+def test_gemma3_shows_the_system_text_in_a_first_question_only() -> None:
+    """And asks for an answer whatever came last."""
+    template = Template.parse(NAMED["gemma3-instruct"].text)
+    late = [Message("user", "U"), Message("assistant", "A"), Message("system", "S"), Message("user", "V")]
+    assert "S" not in gotemplate.render(template, late)
+    prompt = gotemplate.render(template, CONVERSATION[:3])
+    assert prompt.endswith("A1<end_of_turn>\n<start_of_turn>model\n\n")
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_no_format_fails_on_any_order_of_roles(name: str) -> None:
+    """Other roles are left out, and what is shown stands in its order."""
+    roles = ["tool", "assistant", "user", "control", "system", "assistant", "user"]
+    messages = [Message(role, f"<{number}>") for number, role in enumerate(roles)]
+    prompt = gotemplate.render(Template.parse(NAMED[name].text), messages)
+    shown = [prompt.find(f"<{number}>") for number in (1, 2, 5, 6)]
+    assert shown == sorted(shown)
+    assert shown[0] >= 0
+    assert "<3>" not in prompt
+
+
 def test_parameters_are_the_stop_strings() -> None:
     assert NAMED["phi-3"].parameters == {"stop": ["<|end|>", "<|system|>", "<|user|>", "<|assistant|>"]}
 

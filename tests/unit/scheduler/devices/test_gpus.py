@@ -1,94 +1,31 @@
-"""GPUs of all makers, from recorded answers of their drivers."""
+"""What each driver's answers mean."""
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from scheduler.devices import Device, Host, amd, apple, nvidia
+from scheduler.devices.errors import DriverFailed
+from tests.unit.scheduler.devices.fixtures.machines import GPU_IS_LOST, UNKNOWN, FakeNvml
 
 GIB = 1 << 30
 HOST = Host(total=32 * GIB, free=20 * GIB)
 
 
-class NVMLError(Exception):
-    pass
-
-
-class FakeNvml:
-    """The driver's library with cards as dictionaries; what a card does not say is 'not supported'."""
-
-    NVMLError = NVMLError
-
-    def __init__(self, *cards: dict[str, Any], broken: bool = False) -> None:
-        self.cards = cards
-        self.broken = broken
-
-    def nvmlInit(self) -> None:
-        pass
-
-    def nvmlShutdown(self) -> None:
-        pass
-
-    def nvmlSystemGetDriverVersion(self) -> str:
-        if self.broken:
-            raise NVMLError("driver not loaded")
-        return "550.54.15"
-
-    def nvmlDeviceGetCount(self) -> int:
-        return len(self.cards)
-
-    def nvmlDeviceGetHandleByIndex(self, index: int, /) -> Any:
-        return self.cards[index]
-
-    def _get(self, handle: dict[str, Any], name: str) -> Any:
-        if name not in handle:
-            raise NVMLError("not supported")
-        return handle[name]
-
-    def nvmlDeviceGetName(self, handle: Any, /) -> str:
-        return self._get(handle, "name")
-
-    def nvmlDeviceGetUUID(self, handle: Any, /) -> str:
-        return self._get(handle, "uuid")
-
-    def nvmlDeviceGetMemoryInfo(self, handle: Any, /) -> Any:
-        total, free = self._get(handle, "memory")
-        return SimpleNamespace(total=total, free=free)
-
-    def nvmlDeviceGetCudaComputeCapability(self, handle: Any, /) -> Any:
-        return self._get(handle, "compute")
-
-    def nvmlDeviceGetPciInfo(self, handle: Any, /) -> Any:
-        return SimpleNamespace(busId=self._get(handle, "pci"))
-
-    def nvmlDeviceGetMigMode(self, handle: Any, /) -> Any:
-        return self._get(handle, "mig")
-
-    def nvmlDeviceGetMaxMigDeviceCount(self, handle: Any, /) -> int:
-        return 7
-
-    def nvmlDeviceGetMigDeviceHandleByIndex(self, handle: Any, index: int, /) -> Any:
-        try:
-            return handle["parts"][index]
-        except IndexError:
-            raise NVMLError("not found") from None
-
-
 H100 = {
     "name": "NVIDIA H100",
     "uuid": "GPU-aaaa-1",
-    "memory": (80 * GIB, 79 * GIB),
+    "mib": (80 * 1024, 79 * 1024),
     "compute": (9, 0),
     "pci": "00000000:C1:00.0",
 }
-OLD = {"name": "Tesla M2090", "uuid": "GPU-bbbb-2", "memory": (6 * GIB, 6 * GIB), "compute": (2, 0)}
+OLD = {"name": "Tesla M2090", "uuid": "GPU-bbbb-2", "mib": (6 * 1024, 6 * 1024), "compute": (2, 0)}
 SPARK = {"name": "NVIDIA GB10", "uuid": "GPU-cccc-3", "compute": (12, 1), "pci": b"0000000F:01:00.0"}
 
 
 def read(*cards: dict[str, Any], visible: str | None = None) -> list[Device]:
-    return nvidia.read_nvidia(FakeNvml(*cards), HOST, visible)
+    return nvidia.read_nvidia(FakeNvml(*cards), visible, HOST, lambda _: None)
 
 
 def test_an_nvidia_gpu() -> None:
@@ -117,13 +54,24 @@ def test_one_on_the_system_s_memory_is_integrated() -> None:
 
 
 def test_parts_of_a_partitioned_gpu_are_devices() -> None:
-    parts = [{**H100, "uuid": f"MIG-{i}", "memory": (10 * GIB, 9 * GIB)} for i in range(2)]
-    assert [one.id for one in read({**H100, "mig": (1, 1), "parts": parts})] == ["MIG-0", "MIG-1"]
-    assert [one.id for one in read({**H100, "mig": (0, 1)})] == ["GPU-aaaa-1"]
+    parts = [{**H100, "uuid": f"MIG-{i}", "mib": (10 * 1024, 9 * 1024)} for i in range(2)]
+    assert [one.id for one in read({**H100, "parts": parts})] == ["MIG-0", "MIG-1"]
+    assert [one.id for one in read({**H100, "parts": []})] == ["GPU-aaaa-1"]
 
 
-def test_a_broken_driver_is_no_gpu() -> None:
-    assert nvidia.read_nvidia(FakeNvml(H100, broken=True), HOST, None) == []
+def test_a_driver_that_does_not_answer_says_why() -> None:
+    nvml = FakeNvml(H100)
+    nvml.error = UNKNOWN
+    with pytest.raises(DriverFailed, match="NVML: Unknown Error"):
+        nvidia.read_nvidia(nvml, None, HOST, lambda _: None)
+
+
+def test_a_lost_gpu_is_left_out_and_is_not_taken_for_one_without_memory_of_its_own() -> None:
+    complaints: list[str] = []
+    lost = {**H100, "error": GPU_IS_LOST}
+    found = nvidia.read_nvidia(FakeNvml(lost, {**H100, "uuid": "GPU-2"}), None, HOST, complaints.append)
+    assert [one.id for one in found] == ["GPU-2"]
+    assert complaints == ["NVML, GPU 0: GPU is lost"]
 
 
 @pytest.mark.parametrize(
@@ -184,6 +132,7 @@ RX = {"vendor_id": 4098, "gfx_target_version": 110000, "drm_render_minor": 129, 
 
 def test_amd_gpus(tmp_path: Path) -> None:
     first, second = amd.read_amd(amd_tree(tmp_path, CPU, MI300, RX), {})
+    assert (first.gfx, second.gfx) == ("gfx942", "gfx1100")
     assert (first.id, first.name, first.description) == ("GPU-0000000000000abc", "ROCm0", "gfx942")
     assert (first.total, first.free, first.integrated, first.pci_id) == (16 * GIB, 12 * GIB, False, "0000:01:00.0")
     assert (second.id, second.description) == ("1", "gfx1100")
@@ -212,11 +161,42 @@ def test_filters_apply_one_after_the_other(tmp_path: Path, environ: dict[str, st
 def test_a_gpu_that_may_not_be_opened_is_left_out(tmp_path: Path) -> None:
     root = amd_tree(tmp_path, MI300, RX)
     (root / "dev/dri/renderD128").unlink()
-    assert [one.description for one in amd.read_amd(root, {})] == ["gfx1100"]
+    complaints: list[str] = []
+    assert [one.description for one in amd.read_amd(root, {}, complaints.append)] == ["gfx1100"]
+    assert complaints == ["no permission on /dev/dri/renderD128"]
     (root / "dev/kfd").unlink()
-    assert amd.read_amd(root, {}) == []
+    with pytest.raises(DriverFailed, match="no permission on /dev/kfd"):
+        amd.read_amd(root, {})
     assert amd.read_amd(tmp_path / "elsewhere", {}) == []
     assert amd.driver_present(root)
+
+
+def test_a_gpu_whose_memory_cannot_be_read_is_gone(tmp_path: Path) -> None:
+    root = amd_tree(tmp_path, MI300, vram=(0, 0), gtt=(0, 0))
+    assert amd.read_amd(root, {}) == []
+
+
+@pytest.mark.parametrize(
+    ("environ", "names"),
+    [
+        ({}, ["gfx942", "gfx1100"]),
+        ({"HSA_OVERRIDE_GFX_VERSION": "10.3.0"}, ["gfx1030", "gfx1030"]),
+        ({"HSA_OVERRIDE_GFX_VERSION": "10.3.0", "HSA_OVERRIDE_GFX_VERSION_1": "11.0.2"}, ["gfx1030", "gfx1102"]),
+        ({"HSA_OVERRIDE_GFX_VERSION": "ten"}, ["gfx942", "gfx1100"]),
+    ],
+)
+def test_a_target_may_be_overridden(tmp_path: Path, environ: dict[str, str], names: list[str]) -> None:
+    assert [one.gfx for one in amd.read_amd(amd_tree(tmp_path, MI300, RX), environ)] == names
+
+
+def test_targets_that_the_library_has_code_for(tmp_path: Path) -> None:
+    for name in ("TensileLibrary_lazy_gfx1030.dat", "Kernels.so-000-gfx90a.hsaco", "TensileManifest.txt"):
+        for folder in ("opt/rocm/lib/rocblas/library", "elsewhere"):
+            (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+            (tmp_path / folder / name).touch()
+    assert amd.kernels(tmp_path, {}) == {"gfx1030", "gfx90a"}
+    assert amd.kernels(tmp_path / "nothing", {"ROCBLAS_TENSILE_LIBPATH": str(tmp_path / "elsewhere")})
+    assert amd.kernels(tmp_path / "nothing", {}) == frozenset()
 
 
 @pytest.mark.parametrize(("target", "name"), [(90402, "gfx942"), (90010, "gfx90a"), (100302, "gfx1032")])
@@ -241,6 +221,11 @@ def test_apple_silicon(memory: int, limit: int, total: int) -> None:
     (device,) = apple.read_apple(lambda: MAC.format(memory=memory, arm=1, limit=limit))
     assert (device.library, device.integrated, device.total, device.free) == ("Metal", True, total, total)
     assert device.description == "Apple M3 Max"
+
+
+def test_efficiency_cores_of_apple_do_not_count() -> None:
+    assert apple.performance_cores(lambda: "hw.perflevel0.physicalcpu: 8\n") == 8
+    assert apple.performance_cores(lambda: "") == 0
 
 
 def test_an_intel_mac_and_an_answer_that_is_none() -> None:

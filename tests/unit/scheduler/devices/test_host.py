@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from scheduler.devices.host import cgroups, physical_cores, read_host, read_linux
+from scheduler.devices.host import cgroups, cpu_list, in_container, physical_cores, read_host, read_linux
 
 KIB = 1024
 MEMINFO = """MemTotal:       16000 kB
@@ -18,6 +20,10 @@ SwapTotal:       5000 kB
 SwapFree:        4000 kB
 HugePages_Total:    0
 """
+
+
+def cpus(count: int) -> frozenset[int]:
+    return frozenset(range(count))
 
 
 def tree(root: Path, files: Mapping[str, str]) -> Path:
@@ -37,30 +43,32 @@ def cores(layout: list[tuple[int, int]], **more: str) -> dict[str, str]:
 
 
 def test_meminfo(tmp_path: Path) -> None:
-    host = read_linux(tree(tmp_path, {}), affinity=4)
+    host = read_linux(tree(tmp_path, {}), affinity=cpus(4))
     assert (host.total, host.free, host.swap_free, host.threads) == (16000 * KIB, 9000 * KIB, 4000 * KIB, 4)
 
 
 def test_kernels_that_do_not_tell_what_is_available(tmp_path: Path) -> None:
     old = "\n".join(line for line in MEMINFO.splitlines() if not line.startswith("MemAvailable"))
-    assert read_linux(tree(tmp_path, {"proc/meminfo": old}), affinity=1).free == 1300 * KIB
+    assert read_linux(tree(tmp_path, {"proc/meminfo": old}), affinity=cpus(1)).free == 1300 * KIB
 
 
 def test_threads_are_physical_cores_within_affinity(tmp_path: Path) -> None:
     root = tree(tmp_path, cores([(0, 0), (0, 1), (0, 0), (0, 1), (1, 0), (1, 0)]))
-    assert physical_cores(root) == 3
-    assert read_linux(root, affinity=6).threads == 3
-    assert read_linux(root, affinity=2).threads == 2
+    assert physical_cores(root, cpus(6)) == 3
+    assert read_linux(root, affinity=cpus(6)).threads == 3
+    assert read_linux(root, affinity=cpus(2)).threads == 2
+    assert read_linux(root, affinity=frozenset({0, 2, 3})).threads == 2, "0 and 2 are one core"
 
 
 def test_efficiency_cores_do_not_count(tmp_path: Path) -> None:
     layout = [(0, 0), (0, 0), (0, 4), (0, 4), (0, 8), (0, 9)]
     hybrid = tree(tmp_path / "intel", cores(layout, **{"sys/devices/cpu_atom/cpus": "4-5\n"}))
-    assert physical_cores(hybrid) == 2
+    assert physical_cores(hybrid, cpus(6)) == 2
+    assert physical_cores(hybrid, frozenset({4, 5})) == 2, "there is nothing else"
     slow = {f"sys/devices/system/cpu/cpu{i}/cpu_capacity": "446" for i in (2, 3)}
     fast = {f"sys/devices/system/cpu/cpu{i}/cpu_capacity": "1024" for i in (0, 1)}
     arm = tree(tmp_path / "arm", cores([(0, 0), (0, 1), (0, 2), (0, 3)], **slow, **fast))
-    assert physical_cores(arm) == 2
+    assert physical_cores(arm, cpus(4)) == 2
 
 
 V2 = {
@@ -76,13 +84,13 @@ V2 = {
 
 
 def test_limits_of_a_parent_group_hold_and_droppable_cache_is_free(tmp_path: Path) -> None:
-    host = read_linux(tree(tmp_path, V2), affinity=8)
+    host = read_linux(tree(tmp_path, V2), affinity=cpus(8))
     assert (host.total, host.free, host.threads) == (8192000, 8192000 - 2000000, 2)
 
 
 def test_a_limit_beyond_the_machine_changes_nothing(tmp_path: Path) -> None:
     wide = {**V2, "sys/fs/cgroup/box/memory.max": str(1 << 50)}
-    host = read_linux(tree(tmp_path, wide), affinity=1)
+    host = read_linux(tree(tmp_path, wide), affinity=cpus(1))
     assert (host.total, host.free) == (16000 * KIB, 9000 * KIB)
 
 
@@ -99,8 +107,56 @@ def test_version_one(tmp_path: Path) -> None:
         "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1",
         "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000",
     }
-    host = read_linux(tree(tmp_path, files), affinity=8)
+    host = read_linux(tree(tmp_path, files), affinity=cpus(8))
     assert (host.total, host.free, host.threads) == (5000000, 1500000, 3)
+
+
+@pytest.mark.parametrize(
+    ("files", "swap"),
+    [
+        ({}, 4000 * KIB),
+        ({"memory.swap.max": "0", "memory.swap.current": "0"}, 0),
+        ({"memory.swap.max": "3000", "memory.swap.current": "1000"}, 2000),
+        ({"memory.swap.max": "max", "memory.swap.current": "5"}, 4000 * KIB),
+        ({"memory.swap.max": str(1 << 50), "memory.swap.current": "5"}, 4000 * KIB),
+    ],
+)
+def test_swap_within_the_limit_of_the_group(tmp_path: Path, files: dict[str, str], swap: int) -> None:
+    group = {f"sys/fs/cgroup/box/{name}": text for name, text in files.items()}
+    root = tree(tmp_path, {"proc/self/cgroup": "0::/box\n", **group, "sys/fs/cgroup/box/x": ""})
+    assert read_linux(root, affinity=cpus(1)).swap_free == swap
+
+
+def test_version_one_limits_memory_and_swap_together(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "4:memory:/job\n",
+        "sys/fs/cgroup/memory/job/memory.limit_in_bytes": "5000000",
+        "sys/fs/cgroup/memory/job/memory.usage_in_bytes": "1000000",
+        "sys/fs/cgroup/memory/job/memory.memsw.limit_in_bytes": "5500000",
+    }
+    assert read_linux(tree(tmp_path, files), affinity=cpus(1)).swap_free == 500000
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, False),
+        ({".dockerenv": ""}, True),
+        ({"run/.containerenv": ""}, True),
+        ({"proc/self/cgroup": "0::/user.slice/user-1000.slice\n"}, False),
+        ({"proc/self/cgroup": "4:memory:/kubepods/burstable/pod1\n"}, True),
+        ({"proc/self/cgroup": "0::/\n", "proc/1/cgroup": "0::/system.slice/docker-1.scope\n"}, True),
+    ],
+)
+def test_marks_of_a_container(tmp_path: Path, files: dict[str, str], told: bool) -> None:
+    assert in_container(tree(tmp_path, files)) is told
+
+
+@given(st.sets(st.integers(0, 300)))
+def test_a_list_of_cpus_is_read_in_any_form(numbers: set[int]) -> None:
+    assert cpu_list(",".join(map(str, sorted(numbers)))) == numbers
+    assert cpu_list("0-3,8,10-11\n") == {0, 1, 2, 3, 8, 10, 11}
+    assert cpu_list("nonsense,-,5-x") == {5}
 
 
 def test_a_container_sees_its_group_at_the_mount(tmp_path: Path) -> None:
@@ -111,13 +167,13 @@ def test_a_container_sees_its_group_at_the_mount(tmp_path: Path) -> None:
     }
     root = tree(tmp_path, files)
     assert [group.path for group in cgroups(root)] == [root / "sys/fs/cgroup"]
-    assert read_linux(root, affinity=1).free == 4000000
+    assert read_linux(root, affinity=cpus(1)).free == 4000000
 
 
 @pytest.mark.parametrize("text", ["", "nonsense", "0:", "x:y:z:/", "4:memory"])
 def test_an_odd_cgroup_file_is_no_error(tmp_path: Path, text: str) -> None:
     root = tree(tmp_path, {"proc/self/cgroup": text})
-    assert read_linux(root, affinity=3).threads == 3
+    assert read_linux(root, affinity=cpus(3)).threads == 3
 
 
 def test_this_machine() -> None:

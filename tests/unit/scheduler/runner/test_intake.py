@@ -130,7 +130,8 @@ class Pictures:
 
 def test_pictures_stand_among_the_tokens(pipe: Pipe) -> None:
     pipe.intake.serve(model(media=Pictures()))
-    job = pipe.work(frames.Generate(1, "ab[img-0]c", images=[b"picture"]))
+    job = pipe.work(frames.Generate(1, f"ab[img-0]{frames.NO_MARK}", images=[b"picture"]))
+    assert job.request.prompt == "ab[img-0][img-"
     assert job.fit.tokens == [1, 2, -101, -102, -103, 3]
     assert list(job.media) == [2]
     assert not job.request.shift

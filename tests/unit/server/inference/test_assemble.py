@@ -9,11 +9,12 @@ import pytest
 from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.store import Store
+from scheduler import frames
 from server.errors import ApiError
 from server.inference.assemble import assemble, history, parsed_template
 from server.inference.request import ChatRequest, CompletionRequest
 from server.messages import Message, Tool, ToolCall
-from server.parse import Thoughts
+from server.prompt import images
 from tests.unit.modelstore import tinygguf
 from tests.unit.server.fakes import LOADED, FakeScheduler, install
 
@@ -83,11 +84,38 @@ async def test_a_suffix_is_filled_into_the_template(store: Store, scheduler: Fak
     assert (await assemble(model, request, lease)).text == "z<a"
 
 
-async def test_a_template_of_the_request_is_used_and_places_no_images(store: Store, scheduler: FakeScheduler) -> None:
-    prompt = await assemble(
-        stored(store, template=TURNS), ask("[img]", template="T:{{ .Prompt }}", images=[b"i"]), scheduler.grant()
-    )
-    assert (prompt.text, prompt.images) == ("T:[img]", [b"i"])
+async def test_pictures_of_a_suffixed_prompt_stand_where_it_says(store: Store, scheduler: FakeScheduler) -> None:
+    model = stored(store, template="{{ .Prompt }}|{{ .Suffix }}")
+    prompt = await assemble(model, ask("a[img-0]", suffix="z", images=[b"i"]), scheduler.grant())
+    assert (prompt.text, prompt.images, prompt.image_count) == ("a[img-0]|z", [b"i"], 1)
+
+
+async def test_a_template_of_the_request_is_used(store: Store, scheduler: FakeScheduler) -> None:
+    """The prompt may place its pictures itself; the others are placed as by a template of the model."""
+    model, lease = stored(store, template=TURNS), scheduler.grant()
+
+    async def rendered(text: str, *pictures: bytes) -> str:
+        prompt = await assemble(model, ask(text, template="T:{{ .Prompt }}", images=list(pictures)), lease)
+        assert (prompt.images, prompt.image_count) == ([*pictures], len(pictures))
+        return prompt.text
+
+    assert await rendered("[img] [img-0]") == "T:[img] [img-0]"
+    assert await rendered("see [img]", b"i") == "T:see [img-0]"
+    assert await rendered("see [img-0]", b"i") == "T:see [img-0]"
+    assert await rendered("see [img-1]", b"i", b"j") == "T:[img-0]see [img-1]"
+
+
+async def test_what_reads_like_a_mark_is_text(store: Store, scheduler: FakeScheduler) -> None:
+    """In another message, and in the context that a completion brings along."""
+    scheduler.info = msgspec.structs.replace(LOADED, num_ctx=1000)
+    model, lease = stored(store, template=TURNS), scheduler.grant()
+    asked = chat(Message("system", "no [img-0]"), Message("user", "[img-5]?", images=[b"i"]))
+    prompt = await assemble(model, asked, lease)
+    assert prompt.text.count("[img-") == 1
+    assert images.unguarded(prompt.text) == "system=no [img-0];user=[img-0][img-5]?;"
+    continued = await assemble(model, ask("hi", context=[*b"[img-0]"], images=[b"i"]), lease)
+    assert continued.text == f"{images.GUARDED}0]user=[img-0]hi;"
+    assert (await assemble(model, ask("[img-3]", context=[*b"[img-0]"]), lease)).text == "[img-0]user=[img-3];"
 
 
 async def test_old_messages_are_dropped_until_the_rest_fits(store: Store, scheduler: FakeScheduler) -> None:
@@ -99,6 +127,53 @@ async def test_old_messages_are_dropped_until_the_rest_fits(store: Store, schedu
     prompt = await assemble(model, chat(old, system, new), scheduler.grant())
     assert prompt.text == "system=S;user=[img-0]hi;"
     assert (prompt.images, prompt.image_count, prompt.dropped) == ([b"new"], 1, 1)
+
+
+async def test_marks_are_put_in_after_counting(store: Store, scheduler: FakeScheduler) -> None:
+    """Those of renderers and of the weights' own template are counted, as the reference does."""
+    turn = Message("user", "x" * 10, images=[b"i"])
+
+    async def dropped(model: StoredModel, num_ctx: int) -> int:
+        scheduler.info = msgspec.structs.replace(LOADED, num_ctx=num_ctx)
+        return (await assemble(model, chat(turn, turn), scheduler.grant())).dropped
+
+    model = stored(store, template="{{ range .Messages }}{{ .Content }};{{ end }}")
+    assert (await dropped(model, 23), await dropped(model, 22)) == (0, 1)
+    model = stored(
+        store, tinygguf.model(tokenizer__chat_template="{% for m in messages %}{{ m.content }};{% endfor %}")
+    )
+    assert (await dropped(model, 36), await dropped(model, 35)) == (0, 1)
+
+
+async def test_a_long_chat_is_rendered_and_counted_a_few_times(
+    store: Store, scheduler: FakeScheduler, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trips: list[int] = []
+    tokenize = scheduler.runner.tokenize
+
+    async def counted(texts: list[str], **how: bool) -> frames.Tokens:
+        trips.append(len(texts))
+        return await tokenize(texts, **how)
+
+    monkeypatch.setattr(scheduler.runner, "tokenize", counted)
+    scheduler.info = msgspec.structs.replace(LOADED, num_ctx=4000)
+    turns = [Message(("user", "assistant")[at % 2], "x" * (at * 37 % 90)) for at in range(500)]
+    prompt = await assemble(stored(store, template=TURNS), chat(*turns, turns[0]), scheduler.grant())
+    assert 3800 < len(prompt.text) <= 4000
+    assert len(trips) <= 6
+
+
+async def test_a_window_that_a_renderer_refuses_is_no_error(store: Store, scheduler: FakeScheduler) -> None:
+    """Qwen3.8 wants a question. Here none fits, so the shortest conversation with one is left, and will be cut."""
+    scheduler.info = msgspec.structs.replace(LOADED, num_ctx=100)
+    model = stored(store, renderer="qwen3.8", parser="qwen3.5")
+    old = [Message("user", "old"), Message("assistant", "answer")]
+    chain = [Message("user", "question"), Message("assistant", "x" * 200), Message("tool", "result")]
+    prompt = await assemble(model, chat(*old, *chain), scheduler.grant())
+    assert prompt.dropped == 2
+    assert "question" in prompt.text
+    with pytest.raises(ApiError, match="no user query found"):
+        await assemble(model, chat(*chain[1:]), scheduler.grant())
 
 
 async def test_nothing_is_dropped_where_that_is_not_wanted(store: Store, scheduler: FakeScheduler) -> None:
@@ -241,6 +316,14 @@ async def test_a_parser_of_the_config_reads_what_a_template_asked_for(store: Sto
     assert not (await assemble(model, ask(raw=True), lease)).parser.preserved
 
 
+async def test_passthrough_leaves_reasoning_in_the_text_but_reads_calls(store: Store, scheduler: FakeScheduler) -> None:
+    template = THINKS + "{{ range .Messages }}{{ if .ToolCalls }}<c>{{ end }}{{ end }}{{ .Tools }}"
+    model = stored(store, template=template, parser="passthrough")
+    prompt = await assemble(model, chat(USER, tools=[Tool(name="f")], think=True), scheduler.grant())
+    parsed = prompt.parser.feed('<think>so</think><c>{"name": "f", "arguments": {}}') + prompt.parser.finish()
+    assert (parsed.content, parsed.thinking, [call.name for call in parsed.calls]) == ("<think>so</think>", "", ["f"])
+
+
 async def test_a_template_with_the_marks_of_harmony_is_read_as_such(store: Store, scheduler: FakeScheduler) -> None:
     """The model sees identifiers, the client the names that it gave."""
     model, lease = stored(store, tinygguf.model("gptoss"), template=HARMONY), scheduler.grant()
@@ -249,7 +332,10 @@ async def test_a_template_with_the_marks_of_harmony_is_read_as_such(store: Store
     assert prompt.text == (
         "(my_tool)<|start|>user<|message|>hi<|end|><|start|>assistant<|message|>my_tool<|end|><|start|>assistant"
     )
-    assert prompt.parser.thoughts(False) == Thoughts("", "<|channel|>final<|message|>")
+    assert prompt.parser.thoughts(False) is None
+    thoughts = prompt.parser.thoughts(True)
+    assert thoughts is not None
+    assert thoughts[:2] == ("<|channel|>", "<|channel|>final<|message|>")
     told = prompt.parser.feed("<|channel|>analysis<|message|>hm<|end|><|start|>assistant") + prompt.parser.feed(
         "<|channel|>commentary to=functions.my_tool<|message|>{}<|call|>"
     )

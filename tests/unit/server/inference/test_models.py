@@ -118,8 +118,10 @@ def test_no_completion_outranks_every_other_lack(
 
 def test_gpt_oss_thinks_no_harder_than_high(store: Store) -> None:
     install(store, "oss", tinygguf.model("gptoss"), template="<|start|>{{ .Prompt }}<|end|>")
+    install(store, "named", tinygguf.model("gptoss"), template="{{ .Prompt }}", parser="harmony")
     cases: list[tuple[Think | None, Think]] = [("max", "high"), ("low", "low"), (None, True)]
     for asked, used in cases:
-        request = TextRequest(model="oss", think=asked)
-        models.decide_thinking(models.find(store, "oss"), request)
-        assert request.think == used
+        for name in ("oss", "named"):
+            request = TextRequest(model=name, think=asked)
+            models.decide_thinking(models.find(store, name), request)
+            assert request.think == used

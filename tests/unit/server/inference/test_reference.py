@@ -8,7 +8,7 @@ import pytest
 from modelstore.errors import BlobNotFound
 from modelstore.names import Name
 from modelstore.store import Store
-from scheduler.requests import ModelFacts, ModelRef
+from scheduler.requests import Block, ModelFacts, ModelRef
 from server.inference.reference import key_of, known, refer
 from tests.unit.modelstore import ggufbytes, tinygguf
 from tests.unit.modelstore.ggufbytes import ARRAY, F32, STRING, U32
@@ -44,25 +44,26 @@ def test_facts_are_those_of_the_header(store: Store) -> None:
     assert reference(store, weights).facts == ModelFacts(
         architecture="llama",
         block_count=2,
+        blocks=(Block(0, keys=2 * 16, values=2 * 8),) * 2,
         context_length=2048,
         embedding_length=64,
         head_count=8,
-        head_count_kv=2,
-        key_length=16,
-        value_length=8,
-        sliding_window=512,
-        vocab_size=3,
+        query_length=8 * 16,
+        vocab_size=4,
+        output_bytes=512,
         weights_bytes=len(weights),
     )
 
 
-def test_a_count_for_each_layer_counts_as_the_largest(store: Store) -> None:
+def test_layers_have_heads_of_their_own(store: Store) -> None:
     weights = llama(
+        ("llama.embedding_length", U32, 64),
         ("llama.attention.head_count", ARRAY, (U32, [8, 6])),
         ("llama.attention.head_count_kv", ARRAY, (ggufbytes.I32, [0, 2])),
     )
     facts = reference(store, weights).facts
-    assert (facts.head_count, facts.head_count_kv) == (8, 2)
+    assert facts.head_count == 8
+    assert [block.keys for block in facts.blocks] == [0, 2 * 8]
 
 
 def test_what_is_no_count_is_not_known(store: Store) -> None:
@@ -73,7 +74,8 @@ def test_what_is_no_count_is_not_known(store: Store) -> None:
         ("tokenizer.ggml.tokens", STRING, "a b"),
     )
     facts = reference(store, weights).facts
-    assert (facts.head_count, facts.head_count_kv, facts.context_length, facts.vocab_size) == (0, 0, 0, 0)
+    assert (facts.head_count, facts.context_length) == (0, 0)
+    assert {block.keys for block in facts.blocks} == {0}
 
 
 def test_a_pooling_type_makes_an_embedding_model(store: Store) -> None:
@@ -88,8 +90,11 @@ def test_a_draft_model_is_handed_on_with_its_size(store: Store) -> None:
     digest = str(store.blobs.put(draft))
     found = reference(store, tinygguf.model(), draft_files={"draft.gguf": digest})
     assert [Path(path).name for path in found.draft] == [digest.replace(":", "-")]
-    assert (found.facts.draft_bytes, found.facts.draft_elements) == (len(draft), 3 * 2 * (16 + 16))
-    assert reference(store, tinygguf.model()).draft == ()
+    assert found.facts.drafter is not None
+    assert found.facts.drafter.weights_bytes == len(draft)
+    assert [block.keys + block.values for block in found.facts.drafter.blocks] == 3 * [2 * (16 + 16)]
+    plain = reference(store, tinygguf.model())
+    assert (plain.draft, plain.facts.drafter) == ((), None)
 
 
 def test_tags_with_the_same_weights_share_a_key_and_keep_their_names(store: Store) -> None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from modelstore.capabilities import TemplateMode
 from modelstore.template import Template
 from server.messages import Tool, ToolCall
-from server.parse import BlockParser, OutputParser, Parsed, Parser, ThinkingParser, ToolCallParser, parsers_for
+from server.parse import (
+    BlockParser,
+    OutputParser,
+    Parsed,
+    Parser,
+    ThinkingParser,
+    ToolCallParser,
+    family_parser,
+    parsers_for,
+)
+from server.parse.families import FAMILIES
 
 NAMES = ("get_weather", "get", "weather", "now")
 
@@ -88,6 +98,10 @@ PARIS, ROME = (
     '{"name": "get_weather", "parameters": {"city": "Rome"}}',
 )
 CITY_P, CITY_R = {"city": "Paris"}, {"city": "Rome"}
+NOPE = '{"name": "nope", "arguments": {}}'
+LIST = '{"name": "get_weather", "arguments": [1]}'
+QUOTED = "{\"name\": 'get_weather'}"
+"""No calls: an undeclared tool, arguments that are no object, no JSON."""
 NO_CALLS: list[dict[str, Any]] = []
 EMPTY: dict[str, Any] = {}
 
@@ -105,7 +119,7 @@ EMPTY: dict[str, Any] = {}
         ("{", [f"Sure! {PARIS}"], f"Sure! {PARIS}", NO_CALLS),
         ("{", ['{"a": 1', "} done", "x"], '{"a": 1} donex', NO_CALLS),
         ("[", [f"[{PARIS}", f", {ROME}", "]", "tail"], "", [CITY_P, CITY_R]),
-        ("<tool_call>", ['<tool_call>{"name": "nope", "arguments": {}}</tool_call> bye'], "", NO_CALLS),
+        ("<tool_call>", [f"<tool_call>{NOPE}</tool_call> bye"], f"<tool_call>{NOPE}</tool_call> bye", NO_CALLS),
         ("[", ["[special", " delivery]"], "[special delivery]", NO_CALLS),
         ("{", [' \n{"name": "get_weather"}'], " \n", [EMPTY]),
         ("<c>", ['<c>{"name": "get_weather", "arguments": "{\\"a\\": 1}"}'], "", [{"a": 1}]),
@@ -115,12 +129,23 @@ EMPTY: dict[str, Any] = {}
         ("<c>", ['<c>get_weather({"a": 1})'], "", [{"a": 1}]),
         ("<c>", ['<c>get_weather[ARGS]{"name": "Bob"}'], "", [{"name": "Bob"}]),
         ("<c>", ['<c>get_weather\n```json\n{"a": "}"}\n```'], "", [{"a": "}"}]),
-        ("<c>", ['<c>{"name": "get_weather", "arguments": [1]} ' + PARIS], "", [CITY_P]),
-        ("<c>", ["<c>{\"name\": 'get_weather'} " + PARIS], "", [CITY_P]),
-        ("<c>", ['<c>{"name": "nope", "arguments": {}} ' + PARIS], "", [CITY_P]),
+        ("<c>", [f"<c>{LIST}\n{PARIS}"], LIST, [CITY_P]),
+        ("<c>", [f"<c>{QUOTED}\n{PARIS}"], QUOTED, [CITY_P]),
+        ("<c>", [f"<c>{NOPE}\n{PARIS}"], NOPE, [CITY_P]),
+        ("<c>", [f"<c>{PARIS}</c> <c>{NOPE}</c> bye"], NOPE, [CITY_P]),
+        ("<c>", [f"<c>{PARIS}", LIST, NOPE, ROME, " {"], f"{LIST}{NOPE}{{", [CITY_P, CITY_R]),
+        ("<c>", [f'<c>{PARIS}\n{{"name": "get_wea'], '{"name": "get_wea', [CITY_P]),
+        ("{", [f'{{"tool_calls": [{PARIS}, {ROME}]}}'], "", [CITY_P, CITY_R]),
+        ("<c>", [f'<c>{{"tool_calls": [{PARIS}, {NOPE}]}}'], f'<c>{{"tool_calls": [{PARIS}, {NOPE}]}}', NO_CALLS),
+        (
+            "<c>",
+            ['<c>{"name": ["get_weather"], "arguments": {}}'],
+            '<c>{"name": ["get_weather"], "arguments": {}}',
+            NO_CALLS,
+        ),
         ("{", ['{"name": "get_weather", "argu'], '{"name": "get_weather", "argu', NO_CALLS),
         ("<tool_call>", ["a <tool_c"], "a <tool_c", NO_CALLS),
-        ("<c>", ["<c>get_weather"], "", NO_CALLS),
+        ("<c>", ["<c>get_weather"], "<c>get_weather", NO_CALLS),
     ],
 )
 def test_calls(tag: str, pieces: list[str], content: str, calls: list[dict[str, Any]]) -> None:
@@ -214,6 +239,17 @@ def _block(text: str) -> str:
             _block('{"name": "get_weather", "arguments": [1]}'),
             NO_CALLS,
         ),
+        (
+            _block('{"name": ["get_weather"], "arguments": {}}'),
+            _block('{"name": ["get_weather"], "arguments": {}}'),
+            NO_CALLS,
+        ),
+        (
+            _block('{"name": "get_weather", "arguments": "no"}'),
+            _block('{"name": "get_weather", "arguments": "no"}'),
+            NO_CALLS,
+        ),
+        (_block('{"name": "get_weather", "arguments": ""}'), "", [EMPTY]),
         (f"<tool_call>{PARIS}", "", [CITY_P]),
         ('<tool_call>{"name": "get_w', '<tool_call>{"name": "get_w', NO_CALLS),
         ("plain < text <tool_ \n", "plain < text <tool_ \n", NO_CALLS),
@@ -231,6 +267,41 @@ _BLOCKS = ("<tool_call>", "</tool_call>", "<tool", "</", PARIS, ROME, " ", "\n",
 def test_blocks_do_not_depend_on_the_cuts(texts: tuple[str, list[str]]) -> None:
     whole, pieces = texts
     assert run(BlockParser(NAMES), pieces) == run(BlockParser(NAMES), [whole])
+
+
+# -- what may vanish --------------------------------------------------------------------------------------------------
+
+WORDS = ("word", "get", "weather", " ", "\n", "<", "[", "{", '"')
+
+
+@given(
+    st.lists(st.sampled_from([*WORDS, *_BLOCKS, "nope", "<c>", NOPE, QUOTED, LIST]), max_size=14), st.integers(0, 60)
+)
+@pytest.mark.parametrize("tag", ["<c>", "{", "[", "<tool_call>"])
+def test_without_a_call_nothing_vanishes(tag: str, texts: list[str], cut: int) -> None:
+    """Not a letter of what a model wrote; blanks in front of blocks do, and at the end."""
+    text = "".join(texts)
+    for parser in (ToolCallParser(tag, NAMES), BlockParser(NAMES)):
+        parsed = run(parser, [text[:cut], text[cut:]])
+        if not parsed.calls:
+            assert "".join(parsed.content.split()) == "".join(text.split())
+
+
+@given(st.lists(st.sampled_from([PARIS, ROME, NOPE, QUOTED, LIST, "</c>", "<c>", " ", "\n", ", "]), max_size=10))
+def test_beside_calls_every_object_comes_out_as_a_call_or_as_content(texts: list[str]) -> None:
+    """Between and behind the calls only text that is no object vanishes."""
+    parsed = run(ToolCallParser("<c>", NAMES), ["<c>", *texts, PARIS])
+    objects = [text for text in texts if text in (NOPE, QUOTED, LIST)]
+    assert parsed.content == "".join(objects)
+    assert len(parsed.calls) == 1 + sum(text in (PARIS, ROME) for text in texts)
+
+
+@given(_cut(_THOUGHTS), st.booleans())
+def test_reasoning_loses_two_tags_at_most(texts: tuple[str, list[str]], opened: bool) -> None:
+    whole, pieces = texts
+    parsed = run(ThinkingParser("<think>", "</think>", opened=opened), pieces)
+    lost = len("".join(whole.split())) - len("".join((parsed.thinking + parsed.content).split()))
+    assert lost in (0, len("<think>"), len("</think>"), len("<think></think>"))
 
 
 # -- the parser of an answer ------------------------------------------------------------------------------------------
@@ -296,6 +367,29 @@ def test_native_calls_without_blocks(template: str, text: str) -> None:
     assert [found.arguments for found in rest.calls] == [CITY_P]
 
 
+HARMONY = "{{ '<|start|>' }}{{ '<|message|>' }}{{ '<|end|>' }}"
+
+
+def test_a_native_template_of_harmony_is_read_as_such() -> None:
+    text = "<|channel|>analysis<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>so"
+    said = '<|end|><|start|>assistant<|channel|>commentary to=functions.get_weather<|message|>{"city": "Paris"}'
+    parser = parsers_for(TemplateMode.JINJA, HARMONY, TOOLS, True)
+    fed, rest = _parts(parser, text + said)
+    assert fed == Parsed("so", "hm")
+    assert [(found.name, found.arguments, len(found.id)) for found in rest.calls] == [("get_weather", CITY_P, 32)]
+    assert "<|channel|>" in parser.preserved
+
+
+def test_a_family_hands_out_the_calls_of_a_completion_at_its_end_without_ids() -> None:
+    text = f"Hi {_block(PARIS)} bye"
+    for chat, in_time, length in ((True, 1, 13), (False, 0, 0)):
+        parser = family_parser(FAMILIES["qwen3"], (), None, None, chat=chat)
+        fed, rest = _parts(parser, text)
+        assert fed.content + rest.content == "Hibye"
+        assert len(fed.calls) == in_time
+        assert [len(found.id) for found in (*fed.calls, *rest.calls)] == [length]
+
+
 def test_a_native_template_without_thinking_has_none() -> None:
     assert _parts(parsers_for(TemplateMode.JINJA, "{{ messages }}"), ANSWER)[0].content == ANSWER
 
@@ -310,7 +404,9 @@ def test_an_answer_does_not_depend_on_the_cuts(texts: tuple[str, list[str]], mak
     assert run(make(), pieces) == run(make(), [whole])
 
 
-@given(st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers() | st.none(), max_size=4))
+@given(
+    st.dictionaries(st.text(max_size=5), st.text(max_size=5) | st.integers(-(2**63), 2**63 - 1) | st.none(), max_size=4)
+)
 def test_any_arguments_survive(arguments: dict[str, Any]) -> None:
     text = json.dumps({"name": "get_weather", "arguments": arguments}, ensure_ascii=False)
     assert run(ToolCallParser("{", ["get_weather"]), [text]).calls == (call(arguments),)

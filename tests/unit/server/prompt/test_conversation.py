@@ -1,14 +1,9 @@
 """From a request to the list of messages that becomes its prompt."""
 
-import asyncio
-from collections.abc import Sequence
-
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from server.messages import Message, ToolCall
-from server.prompt import conversation, fit, gotemplate, images
+from server.prompt import conversation, gotemplate
 
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 
@@ -49,38 +44,6 @@ def test_answers_without_thinking_stay(text: str) -> None:
     assert conversation.without_old_thinking(messages)[0].content == (text if text.strip() else "")
 
 
-# -- images -----------------------------------------------------------------------------------------------------------
-
-
-def test_marks_replace_placeholders_and_lead_otherwise() -> None:
-    messages = [
-        Message(USER, "see [img] and", images=[b"1", b"2"]),
-        Message(ASSISTANT, "[img]"),
-        Message(USER, "more", images=[b"3"]),
-    ]
-    found = images.place(messages)
-    assert [message.content for message in found] == ["[img-1]see [img-0] and", "[img]", "[img-2]more"]
-    assert images.collect(found) == [b"1", b"2", b"3"]
-
-
-def test_marks_behind_the_text_leave_placeholders_alone() -> None:
-    found = images.append([Message(USER, "see [img]", images=[b"1"]), Message(USER, "", images=[b"2"])])
-    assert [message.content for message in found] == ["see [img][img-0]", "[img-1]"]
-
-
-def test_marks_may_be_renamed() -> None:
-    """The first of a number is the mark, another one is text."""
-    assert images.renamed("[img-0] [img-1] [img-0] [img-2]", 2, "<m>") == "<m> <m> [img-0] [img-2]"
-
-
-@given(st.lists(st.tuples(st.sampled_from(["", "a", "[img]", "[img] b [img]", "[img-7]"]), st.integers(0, 3))))
-def test_every_image_has_a_mark(turns: list[tuple[str, int]]) -> None:
-    messages = [Message(USER, text, images=[b""] * count) for text, count in turns]
-    for placed in (images.place(messages), images.append(messages)):
-        text = "".join(message.content for message in placed)
-        assert all(f"[img-{number}]" in text for number in range(images.total(messages)))
-
-
 # -- collation --------------------------------------------------------------------------------------------------------
 
 
@@ -96,51 +59,3 @@ def test_neighbours_of_one_role_are_merged_with_all_they_carry() -> None:
 def test_results_of_tools_stay_apart() -> None:
     results = [Message("tool", "1"), Message("tool", "2")]
     assert gotemplate.collate(results) == results
-
-
-# -- truncation -------------------------------------------------------------------------------------------------------
-
-
-async def _joined(messages: Sequence[Message]) -> str:
-    return "".join(f"{message.role}:{message.content};" for message in messages)
-
-
-async def _length(prompt: str) -> int:
-    return len(prompt.encode())
-
-
-_TURN = st.builds(Message, st.sampled_from([SYSTEM, USER, ASSISTANT, "tool"]), st.text("xé", max_size=30))
-
-
-@pytest.mark.anyio
-async def test_a_prompt_of_few_bytes_is_not_counted() -> None:
-    async def never(prompt: str) -> int:
-        raise AssertionError(prompt)
-
-    messages = [Message(USER, "a"), Message(USER, "b")]
-    assert await fit(messages, limit=15, render=_joined, count=never) == messages
-
-
-@pytest.mark.anyio
-async def test_a_picture_costs_tokens_where_there_is_a_projector() -> None:
-    messages = [Message(USER, "a", images=[b""]), Message(USER, "b")]
-    assert await fit(messages, limit=700, render=_joined, count=_length) == messages
-    assert await fit(messages, limit=700, render=_joined, count=_length, has_projector=True) == messages[1:]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("messages", [[], [Message(USER, "x" * 99)]])
-async def test_the_last_message_always_stays(messages: list[Message]) -> None:
-    assert await fit(messages, limit=4, render=_joined, count=_length) == messages
-
-
-@given(st.lists(_TURN, min_size=1, max_size=8), st.integers(1, 120))
-def test_the_oldest_go_first_and_system_texts_stay(messages: list[Message], limit: int) -> None:
-    """The result is the first candidate of the rule that fits."""
-    kept = asyncio.run(fit(messages, limit=limit, render=_joined, count=_length))
-    for index in range(len(messages)):
-        candidate = [m for m in messages[:index] if m.role == SYSTEM] + messages[index:]
-        fits = asyncio.run(_length(asyncio.run(_joined(candidate)))) <= limit
-        if fits or index == len(messages) - 1:
-            assert kept == candidate
-            break

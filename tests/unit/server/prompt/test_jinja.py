@@ -3,12 +3,9 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from server.messages import Message, Parameters, Tool, ToolCall
-from server.prompt import BrokenTemplate, JinjaPrompt, PrefillConflict, PromptError, TemplateRefusal
-from server.prompt.sandbox import Program
+from server.prompt import JinjaPrompt, PrefillConflict, TemplateRefusal
 
 EACH = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
 NO_SYSTEM = (
@@ -61,6 +58,13 @@ def test_a_begin_token_in_front_goes_where_the_tokenizer_adds_one() -> None:
 def test_past_thinking_is_reasoning_content() -> None:
     text = "{% for m in messages %}{{ m.reasoning_content }}{{ m.content }}{% endfor %}"
     assert render(text, [Message("assistant", "A", thinking="T"), *QUESTION]) == "TAQ"
+
+
+def test_past_thinking_is_thinking_where_a_template_calls_it_so() -> None:
+    """And stands in place of what was said along with a call, as the reference's engine has it."""
+    text = "{% for m in messages %}[{{ m.thinking }}|{{ m.content }}]{% endfor %}{# tool #}"
+    call = Message("assistant", "said", thinking="T", tool_calls=[ToolCall("f", {})])
+    assert render(text, [Message("assistant", "A", thinking="T"), call, *QUESTION]) == "[T|A][T|][|Q]"
 
 
 # -- shapes -----------------------------------------------------------------------------------------------------------
@@ -139,7 +143,7 @@ def test_tools_are_json_in_the_order_sent() -> None:
     )
 
 
-# -- refusals and limits ----------------------------------------------------------------------------------------------
+# -- refusals ---------------------------------------------------------------------------------------------------------
 
 
 def test_a_template_may_refuse() -> None:
@@ -151,62 +155,6 @@ def test_a_template_may_refuse() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "{% if %}",
-        "{{ 1 / 0 }}",
-        "{{ nothing() }}",
-        "{{ messages.append(1) }}",
-        "{{ ''.__class__.__mro__ }}{{ ''.__class__.__mro__[1].__subclasses__() }}",
-        "{% include 'x' %}",
-        "{{ 'x' | nofilter }}",
-        "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}",
-        "{{ range(99999999) | list }}",
-        "{{ 'x' * 999999999 }}{{ [0] * 999999999 }}",
-        "{{ [0] * 999999999 }}",
-        "{{ 9 ** 99999999 }}",
-        "{{ '%999999999d' % 1 }}",
-        "{{ '{:999999999}'.format(1) }}",
-        "{{ '{:{}}'.format(1, 999999999) }}",
-        "{{ 'x'.center(999999999) }}",
-        "{{ 'x' | center(999999999) }}",
-        "{{ {} | tojson(indent=999999999) }}",
-        "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = n.x + n.x %}{% endfor %}",
-        "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = n.x ~ n.x %}{% endfor %}",
-        "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = [n.x, n.x] | join %}{% endfor %}",
-        "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = n.x.replace('x', 'xx') %}{% endfor %}",
-        "{% set n = namespace(x='xx') %}{% for i in range(99) %}{% set n.x = n.x | replace('x', 'xx') %}{% endfor %}",
-        "{% set n = namespace(x=[0]) %}{% for i in range(99) %}{% set n.x = [n.x, n.x] | sum(start=[]) %}{% endfor %}",
-        "{% set n = namespace(x=9) %}{% for i in range(99) %}{% set n.x = n.x * n.x %}{% endfor %}",
-        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
-        "x" * (1 << 20) + "y",
-    ],
-)
-def test_what_a_template_may_do_is_bounded(text: str) -> None:
-    with pytest.raises(BrokenTemplate):
-        render(text)
-
-
-def test_output_is_bounded() -> None:
-    with pytest.raises(BrokenTemplate, match="exceeds"):
-        render("{% for i in range(99999) %}{{ messages[0].content }}{% endfor %}", [Message("user", "x" * 9999)])
-
-
 def test_a_compiled_template_is_kept() -> None:
     first, second = JinjaPrompt(EACH), JinjaPrompt(EACH)
     assert first._shape is second._shape  # pyright: ignore[reportPrivateUsage]  # the cache is what is promised
-
-
-_WORDS = (
-    "{{,}},{%,%},for ,m ,in ,messages,if ,endif,endfor,set ,x, = ,~,+,*,| tojson,| join,.role,['a'],(,),1,'s',range"
-)
-_PIECES = st.sampled_from([*_WORDS.split(","), "raise_exception", "\n", "-", "{#", "macro ", ","])
-
-
-@given(st.lists(_PIECES, max_size=20).map("".join))
-def test_any_text_renders_or_is_a_prompt_error(text: str) -> None:
-    try:
-        assert isinstance(Program(text).run({"messages": [{"role": "user", "content": "x"}]}), str)
-    except PromptError:
-        pass

@@ -9,7 +9,7 @@ import pytest
 
 from modelstore.template import Template, TemplateError
 from server.messages import Message
-from server.prompt import JinjaPrompt, PromptError, conversation, fit, gotemplate, images
+from server.prompt import JinjaPrompt, PromptError, Room, conversation, fit, gotemplate, images
 from tests.vectors import reading
 
 RENDER = reading.load("render.json.gz")["vectors"]
@@ -124,11 +124,11 @@ def _prompt(vector: dict[str, Any]) -> str:
     async def render_later(messages: Sequence[Message]) -> str:
         return render(messages)
 
-    async def count(prompt: str) -> int:
-        return len(prompt.encode())  # a token a byte
+    async def count(prompts: list[str]) -> list[int]:
+        return [len(prompt.encode()) for prompt in prompts]  # a token a byte
 
     if vector["name"].startswith("chat/truncate") and request.get("truncate", True):
-        asked = asyncio.run(fit(asked, limit=64, render=render_later, count=count))
+        asked = asyncio.run(fit(asked, Room(64), render=render_later, count=count)).messages
     return render(asked)
 
 

@@ -46,13 +46,23 @@ def test_free_until_the_mark_and_bound_from_its_end(text: str, taken: str) -> No
     assert said(late(), text) == taken
 
 
-def test_active_tells_whether_the_next_token_is_bound() -> None:
+def test_free_text_may_be_anything_but_the_end_of_the_answer() -> None:
     matcher = late()
-    assert not matcher.active
-    said(matcher, "so</t")
-    assert not matcher.active
+    for text in ("", "so</t"):
+        said(matcher, text)
+        assert matcher.active
+        assert not matcher.admits(EOS)
+        bits = np.unpackbits(matcher.mask().view(np.uint8), bitorder="little")
+        assert not bits[EOS]
+        assert bits[:EOS].all()
     said(matcher, ">")
-    assert matcher.active
+    assert not matcher.admits(ord("x"))
+
+
+def test_an_end_that_is_the_mark_may_come() -> None:
+    matcher = Late(Words(), ["</t>"], {0: b"</t>", 1: b"</s>"}.__getitem__, ends=(0, 1))
+    assert matcher.admits(0)
+    assert not matcher.admits(1)
 
 
 def test_the_first_of_several_marks_counts() -> None:
@@ -90,6 +100,7 @@ class Words:
         self.accepted = accepted
         self.fed: list[bytes] = []
         self.error = ""
+        self.active = True
         self.ready = False
 
     def prepare(self) -> None: ...

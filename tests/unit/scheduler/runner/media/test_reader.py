@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
+from scheduler.frames import NO_MARK
 from scheduler.runner.engine import Context
 from scheduler.runner.engine.projector import Bitmap, Chunk, ProjectionError, Projector
 from scheduler.runner.limits import PromptTooLong
@@ -136,6 +137,11 @@ def shape(segments: Sequence[list[int] | Media]) -> list[str | int]:
 def test_marks_say_where_the_pictures_stand() -> None:
     found = reader().read("see [img-1] and [img-0]!", [png(3), png(5)])
     assert shape(found) == ["<see {", 5, "} and {", 3, "}!"]
+
+
+def test_what_only_reads_like_a_mark_is_text() -> None:
+    found = reader().read(f"see {NO_MARK}0] and {NO_MARK}9]: [img-0]!", [png(3)])
+    assert shape(found) == ["<see [img-0] and [img-9]: {", 3, "}!"]
 
 
 def test_the_begin_token_stands_in_front_once_and_only_where_the_tokenizer_adds_it() -> None:

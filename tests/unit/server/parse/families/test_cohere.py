@@ -10,6 +10,7 @@ from server.messages import Message, ToolCall
 from server.parse.families import FAMILIES
 from server.parse.families.family import FamilyParser
 from server.parse.parsed import Parsed, Thoughts
+from server.prompt.renderers import RENDERERS
 from tests.unit.server.parse.families.pieces import every_way, whole
 from tests.unit.server.prompt.renderers.conversations import WEATHER
 
@@ -93,7 +94,7 @@ def test_a_call_comes_when_its_object_is_complete() -> None:
     [
         (None, None, Thoughts("", "<|START_TEXT|>"), Parsed("", " a")),
         (Message("user", "hi"), "low", Thoughts("", "<|START_TEXT|>"), Parsed("", " a")),
-        (Message("assistant"), True, Thoughts("", "<|START_TEXT|>"), Parsed("", " a")),
+        (Message("assistant"), True, None, Parsed(" a")),
         (Message("assistant", "so"), True, None, Parsed(" a")),
         (None, False, None, Parsed("a")),
     ],
@@ -114,3 +115,21 @@ _PIECES = [*FAMILIES["cohere"].preserved, "<|END_OF_TURN_TOKEN|>", CALL, "{", "}
 def test_cuts_never_matter(text: str, thinks: bool) -> None:
     first, *others = every_way(thinking if thinks else plain, text)
     assert all(found == first for found in others)
+
+
+@pytest.mark.parametrize(
+    ("last", "thinks"),
+    [
+        (Message("assistant", "Yes"), False),
+        (Message("assistant", "", "hm"), False),
+        (Message("assistant"), False),
+        (Message("assistant", "Yes", tool_calls=[ToolCall("f")]), True),
+        (Message("user", "Hi"), True),
+    ],
+)
+def test_an_answer_begins_where_the_prompt_ends(last: Message, thinks: bool) -> None:
+    """The prompt leaves a last answer open, but for one with calls."""
+    prompt = RENDERERS["cohere"]([Message("user", "Hi"), last], [], True)
+    assert prompt.endswith("<|START_THINKING|>") == thinks
+    parsed = whole(FAMILIES["cohere"].make([], last, True), "so")
+    assert parsed == (Parsed(thinking="so") if thinks else Parsed("so"))

@@ -43,6 +43,14 @@ CALL = '<|channel|>commentary to=functions.get_weather <|constrain|>json<|messag
         ("plain words, no header", Parsed("plain words, no header")),
         ("a<|start|>assistant<|channel|>final<|message|>b", Parsed("ab")),
         ("<|channel|>ana", Parsed("<|channel|>ana")),
+        ("<|channel|>final<|message|>x<|end|><|start|>assistant<|channel|>fin", Parsed("x")),
+        ("<|channel|>final<|message|>x<|end|>\n<|start|>assistant<|cha", Parsed("x")),
+        ("<|channel|>final<|message|>x<|end|><|start|>assistant said so", Parsed("xassistant said so")),
+        ("<|channel|>final<|message|>x<|end|> \n y z <|start|>assistant", Parsed("xy z")),
+        ("<|channel|>commentary to=functions.get_weather<|message|><|call|>", Parsed(calls=called())),
+        ("<|channel|>final <|constrain|>json<|message|>{}", Parsed("{}")),
+        ("<|channel|>" + "a" * 600 + "<|message|>b", Parsed("<|channel|>" + "a" * 600 + "<|message|>b")),
+        ("to be or not", Parsed("to be or not")),
         ("", Parsed()),
     ],
 )  # fmt: skip
@@ -55,6 +63,21 @@ def test_a_message_that_the_request_began_goes_on() -> None:
     assert whole(parser(Message("assistant", "abc")), " more") == Parsed(" more")
     assert whole(parser(Message("assistant", "", "hm")), " so<|end|>") == Parsed("", " so")
     assert whole(parser(Message("assistant")), "<|channel|>final<|message|>x") == Parsed("x")
+
+
+def test_a_format_binds_what_comes_behind_the_header_of_the_answer() -> None:
+    """However that is written; and all of an answer that begins without a header, as it may where no thinking is
+    wanted, or that the request began."""
+    whole_turn, from_thoughts = parser().thoughts, parser(Message("assistant", "", "hm")).thoughts
+    assert whole_turn is not None
+    assert whole_turn.opening == "<|channel|>"
+    assert {whole_turn.closing, *whole_turn.variants} == {
+        "<|channel|>final<|message|>",
+        "<|channel|>final<|constrain|>json<|message|>",
+        "<|channel|>final <|constrain|>json<|message|>",
+    }
+    assert from_thoughts == whole_turn._replace(opening="")
+    assert parser(Message("assistant", "abc")).thoughts is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,95 @@
+"""What holds a model's tool calls to what was declared, while it writes them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+from modelstore.capabilities import TemplateMode
+from modelstore.model import StoredModel
+from modelstore.template import Template, TemplateError
+from scheduler import frames
+from server.inference.assemble import chat_template, parser_name
+from server.inference.request import ChatRequest, Named
+from server.messages import Message, Tool
+from server.parse import native_family, native_tool_tag
+from server.parse.parsed import Thoughts
+from server.parse.syntax import SYNTAXES, CallSyntax, inferred, plain
+from server.prompt import JinjaPrompt, PromptError, gotemplate
+
+_INFERRED: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """How the calls of one answer are bound."""
+
+    calls: frames.Calls
+    thoughts: Thoughts | None
+    """The reasoning in front of them, where it ends otherwise than in front of text."""
+
+
+def calling(model: StoredModel, request: ChatRequest) -> Calling | None:
+    """None where there are no tools, or where nobody knows how the model calls them and it does not have to."""
+    if not request.tools:
+        return None
+    choice = request.tool_choice
+    required = choice != "auto"
+    syntax = SYNTAXES.get(parser_name(model)) or _shown(model, required=required)
+    if syntax is None:
+        return None
+    one = isinstance(choice, Named)
+    many = request.parallel_tool_calls and not one
+    rules = syntax.write(_callable(request.tools, choice.tool if one else None), many)
+    calls = frames.Calls(
+        rules.text,
+        list(syntax.openings),
+        rules.marks,
+        rules.schemas,
+        required=required,
+        many=many,
+        at_start=syntax.at_start,
+        anywhere=syntax.anywhere,
+        lead=list(syntax.lead),
+    )
+    return Calling(calls, syntax.thoughts)
+
+
+def _callable(tools: Sequence[Tool], only: str | None) -> list[Tool]:
+    """Of tools with one name the last, which is what a call can mean."""
+    named = {tool.name: tool for tool in tools if only in (None, tool.name)}
+    return list(named.values())
+
+
+def _shown(model: StoredModel, *, required: bool) -> CallSyntax | None:
+    """The syntax that the model's template shows; if calls are required, some syntax that its parser reads."""
+    if model.template_mode is TemplateMode.JINJA:
+        text = chat_template(model)
+        tag, found = native_tool_tag(text), SYNTAXES.get(native_family(text)) or _of_jinja(text)
+    else:
+        text = model.template or ""
+        tag, found = _of_go(text)
+    return found or (plain(tag) if required else None)
+
+
+@lru_cache(_INFERRED)
+def _of_jinja(text: str) -> CallSyntax | None:
+    try:
+        prompt = JinjaPrompt(text)
+        return inferred(lambda messages, tools: prompt.render(messages, tools, None), native_tool_tag(text))
+    except PromptError:
+        return None
+
+
+@lru_cache(_INFERRED)
+def _of_go(text: str) -> tuple[str, CallSyntax | None]:
+    """The tag in front of calls, and the syntax if the template shows one."""
+    try:
+        template = Template.parse(text)
+        return template.tool_tag(), inferred(_renders(template), template.tool_tag())
+    except TemplateError:
+        return "{", None
+
+
+def _renders(template: Template) -> Callable[[Sequence[Message], Sequence[Tool]], str]:
+    return lambda messages, tools: gotemplate.render(template, messages, tools=tools)
