@@ -5,7 +5,7 @@ VENV := .venv/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install serve test long lint format lock
+.PHONY: help install serve test long clients lint format lock
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' Makefile
@@ -23,6 +23,12 @@ test: install ## the tests, but the long ones
 
 long: install ## the long tests: builds, installations, whole-system runs
 	@$(VENV)/python -m pytest -m long $(ARGS)
+
+clients: install ## clients of other languages and of frameworks, for the tests, into .clients (wants the network and npm)
+	@$(VENV)/uv venv -q --allow-existing .clients
+	@$(VENV)/uv pip install -q --python .clients/bin/python -r tests/contract/clients/requirements.txt
+	@cp tests/contract/clients/package.json tests/contract/clients/package-lock.json .clients/
+	@npm ci --silent --no-audit --no-fund --prefix .clients
 
 lint: install ## style, types, layers, and that the lock files belong together
 	@$(VENV)/python -m tools.lint

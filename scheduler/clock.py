@@ -39,6 +39,33 @@ class LoopClock:
         return asyncio.get_running_loop().call_later(delay, callback)
 
 
+class Alarm:
+    """One timer at a time."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._timer: Timer | None = None
+
+    @property
+    def is_set(self) -> bool:
+        return self._timer is not None
+
+    def set(self, delay: float, callback: Callable[[], None]) -> None:
+        """Have `callback` called `delay` seconds from now, and not at the time that was set before."""
+        self.off()
+        self._timer = self._clock.call_later(delay, lambda: self._ring(callback))
+
+    def _ring(self, callback: Callable[[], None]) -> None:
+        self._timer = None
+        callback()
+
+    def off(self) -> None:
+        """Nothing is called."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
 async def sleep(clock: Clock, delay: float) -> None:
     """Return `delay` seconds later by `clock`."""
     woken = asyncio.Event()

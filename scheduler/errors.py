@@ -5,9 +5,10 @@
     ├── ShuttingDown                         the daemon is on its way out                            503
     ├── WeightsMissing(path)                 a file of the model does not exist                      404
     ├── LoadFailed(message, …)               the model could not be loaded                           500
-    │   ├── InsufficientMemory(needed, available)
+    │   ├── InsufficientMemory(needed, available, gpu)
     │   ├── GpuRequired(reason)              it would run on the CPU, which the operator does not want
-    │   └── LoadStalled(detail)              no sign of life for the load timeout
+    │   ├── LoadStalled(detail)              no sign of life for the load timeout
+    │   └── SpareHung                        the runner in reserve does not take a load; another one will
     ├── RunnerDied(detail, streamed)         the process ended under a request                       500
     └── RunnerFailed(message, status)        the runner refused or gave up one request      its own status
 
@@ -74,12 +75,14 @@ class LoadFailed(SchedulerError):
 
 
 class InsufficientMemory(LoadFailed):
-    """The smallest form in which the model may be loaded needs more bytes than the machine has."""
+    """The smallest form in which the model may be loaded needs more bytes than the machine has, or its GPUs (`gpu`)."""
 
-    def __init__(self, needed: int, available: int, *, detail: str = "") -> None:
+    def __init__(self, needed: int, available: int, *, gpu: bool = False, detail: str = "") -> None:
         self.needed = needed
         self.available = available
-        text = f"model requires more system memory ({human_bytes(needed)}) than is available ({human_bytes(available)})"
+        self.gpu = gpu
+        kind = "gpu" if gpu else "system"
+        text = f"model requires more {kind} memory ({human_bytes(needed)}) than is available ({human_bytes(available)})"
         super().__init__(f"{text}: {detail}" if detail else text, out_of_memory=True)
 
 
@@ -98,6 +101,13 @@ class LoadStalled(LoadFailed):
         self.detail = detail
         text = "timed out waiting for llama-server to start"
         super().__init__(f"{text} - {detail}" if detail else text)
+
+
+class SpareHung(LoadFailed):
+    """A runner that waited in reserve did not confirm that it takes its load; one that is started afresh has it."""
+
+    def __init__(self) -> None:
+        super().__init__("the runner in reserve does not answer")
 
 
 class RunnerDied(SchedulerError):

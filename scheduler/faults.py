@@ -20,6 +20,9 @@ _MARKERS: Final = (
 )
 """A log line is worth keeping from the first of these on."""
 
+_HARMLESS: Final = ("model default pooling_type",)
+"""Marks of lines that are no complaints, although they begin like some."""
+
 _MEMORY: Final = (
     "out of memory",
     "out of device memory",
@@ -164,6 +167,8 @@ class FaultLog:
         """Keep the line from its first marker on; whether it had one."""
         at = min((found for mark in _MARKERS if (found := line.find(mark)) >= 0), default=-1)
         if at < 0 and not tells_of_memory(line) and not blames_device(line):
+            return False
+        if any(mark in line for mark in _HARMLESS):
             return False
         kept = line[max(at, 0) :].strip().encode()[:CAPTURE_BYTES].decode(errors="ignore")
         if kept in ("CUDA error", "ROCm error") and self.last.startswith(kept):

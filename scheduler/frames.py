@@ -29,7 +29,8 @@ class Frame(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 class Load(Frame, tag="load", frozen=True):
-    """Load one model; the first frame a runner receives, and the only one of its kind."""
+    """Load one model; the first frame a runner receives, and the only one of its kind. It is confirmed at once, by
+    `Progress`."""
 
     weights: list[str]
     """Paths of the GGUF file, or of all its shards in split order."""
@@ -64,6 +65,8 @@ class Load(Frame, tag="load", frozen=True):
     """Most tokens proposed at a time; 0 leaves it to the runner, negative switches proposals off."""
     archive_bytes: int = 0
     """Host memory for prefixes that have to leave the KV cache."""
+    projector_on_gpu: bool = True
+    """Whether the projectors compute on a GPU, if this process sees one."""
 
 
 class Sampling(Frame, frozen=True):
@@ -253,6 +256,8 @@ class Loaded(Frame, tag="loaded", frozen=True):
     """It has a ranking head: it answers `Rank`."""
     fill_in: tuple[str, str, str] | None = None
     """Texts of the vocabulary's tokens before the prefix, the suffix and the middle of a text to fill in."""
+    kv_cache_type: str = ""
+    """That of K and V: f16 where the engine refused the one that was asked for."""
 
 
 class LoadFailed(Frame, tag="load-failed", frozen=True):
@@ -331,6 +336,8 @@ class Ranked(Frame, tag="ranked", frozen=True):
     id: int
     scores: list[float]
     prompt_tokens: int
+    probabilities: bool = False
+    """The head ends in a softmax: the scores are probabilities already."""
 
 
 class Tokens(Frame, tag="tokens", frozen=True):

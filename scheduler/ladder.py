@@ -1,6 +1,7 @@
 """What is given up, step by step, when a load runs out of memory.
 
-idle models are unloaded
+the projector goes to the host's memory
+→ idle models are unloaded
 → an automatic context is halved, again and again, down to 4,096 tokens (one that was asked for never is)
 → fewer layers go to the GPU: two thirds, one third, none (unless their number was asked for)
 → the error
@@ -23,6 +24,7 @@ class Ladder:
     """Context in place of the automatic one."""
     cuts: int = 0
     """Times the layers on the GPU were cut."""
+    projector_on_host: bool = False
 
     def layers(self, count: int) -> int:
         """Of `count` layers, those that still go to the GPU."""
@@ -35,6 +37,8 @@ class Ladder:
             notes.append(f"context {num_ctx} → {self.num_ctx} tokens")
         if self.cuts:
             notes.append(f"layers on the GPU: {_LAYER_THIRDS[self.cuts]} thirds of those that should fit")
+        if self.projector_on_host:
+            notes.append("projector on the CPU")
         return tuple(notes)
 
 
@@ -49,9 +53,18 @@ def halved(ladder: Ladder, num_ctx: int) -> Ladder | None:
 
 
 def next_rung(
-    ladder: Ladder, *, idle_others: bool, num_ctx: int, num_ctx_auto: bool, gpu_layers: int, num_gpu_auto: bool
+    ladder: Ladder,
+    *,
+    projector_on_gpu: bool,
+    idle_others: bool,
+    num_ctx: int,
+    num_ctx_auto: bool,
+    gpu_layers: int,
+    num_gpu_auto: bool,
 ) -> Ladder | None:
     """What to try after a load with `num_ctx` and `gpu_layers` ran out of memory; None when nothing is left."""
+    if projector_on_gpu:
+        return replace(ladder, projector_on_host=True)
     if idle_others and not ladder.clear:
         return replace(ladder, clear=True)
     if num_ctx_auto and (lower := halved(ladder, num_ctx)):

@@ -1,20 +1,19 @@
-"""What a runner is told besides the model: batch, flash attention, cache type, memory mapping, visible devices."""
+"""What a runner is told besides the model: batch, flash attention, memory mapping, visible devices."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import structlog
-
 from scheduler.devices import Device, Snapshot
 from scheduler.environment import NO_GPUS
-
-_log = structlog.get_logger(__name__)
+from scheduler.requests import ModelFacts
 
 MIB: Final = 1 << 20
 GIB: Final = 1 << 30
 
 KV_TYPES: Final = frozenset({"f32", "f16", "bf16", "q8_0", "q4_0", "q4_1", "iq4_nl", "q5_0", "q5_1"})
-_EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
+EXACT_KV: Final = frozenset({"f32", "f16", "bf16"})
+_KV_BLOCK: Final = 32
+"""Numbers that share a scale in all other types: a head must be a multiple of it."""
 
 
 def fits(needed: int, free: int, *, percent: int = 80) -> bool:
@@ -69,7 +68,7 @@ def flash_attention(
     if wanted is not None:
         return wanted
     if not gpus:
-        return False if kv_type.strip().lower() in ("", *_EXACT_KV) and not embedding else None
+        return False if kv_type.strip().lower() in ("", *EXACT_KV) and not embedding else None
     return None if all(_has_flash(gpu) for gpu in gpus) else False
 
 
@@ -97,16 +96,9 @@ def _has_flash(gpu: Device) -> bool:
     return gpu.compute[0] >= 6 and gpu.compute != (7, 2) and not (driver_known and gpu.driver[0] < 7)
 
 
-def kv_cache_type(wanted: str, flash: bool | None) -> str:
-    """The type of K and V. Quantised ones need flash attention; what cannot be had becomes f16."""
-    kind = wanted.strip().lower() or "f16"
-    if kind not in KV_TYPES:
-        _log.warning("unsupported OLLAMA_KV_CACHE_TYPE", type=wanted)
-        return "f16"
-    if kind not in _EXACT_KV and flash is False:
-        _log.warning("OLLAMA_FLASH_ATTENTION must be enabled to use a quantized OLLAMA_KV_CACHE_TYPE", type=kind)
-        return "f16"
-    return kind
+def divides(facts: ModelFacts, kind: str) -> bool:
+    """Whether the model's keys can be stored in this type."""
+    return kind in EXACT_KV or all(block.head % _KV_BLOCK == 0 for block in facts.blocks)
 
 
 # -- mapping ------------------------------------------------------------------------------------------------------

@@ -5,63 +5,19 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Final
 
-import structlog
-
 from scheduler import launch
+from scheduler.choice import Choice, choose_gpus, rank
 from scheduler.devices import Device, Snapshot, Usage, available
 from scheduler.estimate import Estimate, estimate
 from scheduler.ladder import UNREDUCED, Ladder
-from scheduler.launch import GIB, MIB, fits
+from scheduler.launch import MIB, fits
 from scheduler.layout import divide, divide_all, in_order
 from scheduler.requests import Limits, ModelFacts
 from scheduler.spec import Spec
-
-_log = structlog.get_logger(__name__)
+from scheduler.terms import PROJECTOR_ROOM, Terms, terms_on
 
 _RESERVE: Final = 457 * MIB
 _RESERVE_METAL: Final = 512 * MIB
-_PROJECTOR_ROOM: Final = GIB
-
-
-# -- which GPUs ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """GPUs of one library that share a model."""
-
-    gpus: tuple[Device, ...]
-    main_gpu: int | None
-
-
-def choose_gpus(
-    gpus: Sequence[Device], predicted: int, *, main_gpu: int | None, spread: bool, system_free: int
-) -> Choice:
-    """The best single GPU that holds `predicted` bytes, else the best group; a model never spans libraries."""
-    if len(gpus) <= 1:
-        return Choice(tuple(gpus), main_gpu)
-    groups = [
-        tuple(gpu for gpu in gpus if gpu.library == library) for library in dict.fromkeys(g.library for g in gpus)
-    ]
-    best_group = max(groups, key=lambda group: _rank(group, system_free))
-    if main_gpu is not None:
-        named = [group[main_gpu] for group in groups if 0 <= main_gpu < len(group)]
-        if not named:
-            _log.warning(
-                "requested main_gpu is outside the selected GPU group", main_gpu=main_gpu, gpus=len(best_group)
-            )
-            return Choice(best_group, main_gpu)
-        return Choice((max(named, key=lambda gpu: _rank((gpu,), system_free)),), 0)
-    if not spread:
-        holding = [gpu for gpu in gpus if fits(predicted, available((gpu,), system_free).size)]
-        if holding:
-            return Choice((max(holding, key=lambda gpu: _rank((gpu,), system_free)),), 0)
-    return Choice(best_group, None)
-
-
-def _rank(group: Sequence[Device], system_free: int) -> tuple[bool, int]:
-    """Discrete before integrated, then the most memory."""
-    return any(not gpu.integrated for gpu in group), available(group, system_free).size
 
 
 # -- how many layers ----------------------------------------------------------------------------------------------
@@ -76,7 +32,7 @@ def _rooms(gpus: Sequence[Device], sizes: Estimate) -> list[int]:
         reserve = (_RESERVE_METAL if gpu.library == "Metal" else _RESERVE) + sizes.graph + spare_block
         reserve += sizes.draft // len(gpus)
         if sizes.projector and n == 0:
-            reserve += sizes.projector + _PROJECTOR_ROOM
+            reserve += sizes.projector + PROJECTOR_ROOM
         rooms.append(max(gpu.free - reserve, 0))
     return rooms
 
@@ -95,7 +51,7 @@ def _divisible(gpus: Sequence[Device], sizes: Estimate) -> bool:
 
 def _fewest(gpus: Sequence[Device], sizes: Estimate, system_free: int) -> tuple[Device, ...]:
     """Of a group, as few GPUs as hold everything, the best ones; all if that takes all, or more."""
-    ranked = sorted(gpus, key=lambda gpu: _rank((gpu,), system_free), reverse=True)
+    ranked = sorted(gpus, key=lambda gpu: rank((gpu,), system_free), reverse=True)
     for used in range(2, len(ranked)):
         some = tuple(ranked[:used])
         fit = fits(sizes.on_gpu(len(sizes.layers), used), available(some, system_free).size)
@@ -126,10 +82,14 @@ class Placement:
     use_mmap: bool | None
     flash_attention: bool | None
     kv_type: str
+    kv_complaint: str
+    """Why it is not the type that the operator asked for; empty if it is."""
+    projector_on_gpu: bool
     predicted: int
     """Bytes in all."""
     room: int
     """Bytes that the chosen GPUs offer, or the host where none is used."""
+    host_free: int
     usage: Usage
     whole: bool
     """Everything fits where it computes best: on the GPUs, or in the host's memory where there are none."""
@@ -167,74 +127,120 @@ def place(wish: Wish, snapshot: Snapshot, limits: Limits) -> Placement:
     return placement  # pyright: ignore[reportPossiblyUnboundVariable]  # a spec has at least one width
 
 
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """GPUs chosen, and layers divided among them, by the sizes of certain terms."""
+
+    choice: Choice
+    batch: int
+    predicted: int
+    room: int
+    whole: bool
+    gpus: tuple[Device, ...]
+    split: tuple[int, ...]
+    layers: int
+    """All there are."""
+
+
+_ROUNDS: Final = 3
+
+
 class _Attempt:
     """A placement with a certain number of sequences."""
 
     def __init__(self, wish: Wish, width: int, snapshot: Snapshot, limits: Limits) -> None:
-        self._wish, self._width, self._snapshot = wish, width, snapshot
-        self._spread = limits.spread
-        self._flash = launch.flash_attention(
-            limits.flash_attention, snapshot.gpus, kv_type=limits.kv_cache_type, embedding=wish.facts.embedding
-        )
-        self._kv_type = launch.kv_cache_type(limits.kv_cache_type, self._flash)
+        self._wish, self._width, self._snapshot, self._limits = wish, width, snapshot, limits
         drafts = wish.spec.draft_num_predict >= 0
         self._facts = wish.facts if drafts else replace(wish.facts, drafter=None)
 
     def placement(self) -> Placement:
+        """What the chosen GPUs can do decides about sizes, and sizes about the choice: begin with what the best of them
+        could do, and choose anew if those that are chosen cannot."""
+        terms = self._best_terms()
+        for _ in range(_ROUNDS):
+            draft = self._draft(terms)
+            found = self._terms(draft.gpus)
+            if found == terms or not draft.gpus:
+                break
+            terms = found
+        return self._placed(draft, found)  # pyright: ignore[reportPossiblyUnboundVariable]  # there is a first round
+
+    def _terms(self, gpus: Sequence[Device]) -> Terms:
+        wish = self._wish
+        return terms_on(
+            gpus,
+            wish.facts,
+            self._limits,
+            num_gpu=wish.spec.num_gpu,
+            projector_on_host=wish.ladder.projector_on_host,
+        )
+
+    def _best_terms(self) -> Terms:
+        each = [self._terms((gpu,)) for gpu in self._snapshot.gpus] or [self._terms(())]
+        return max(each, key=lambda one: (one.flash_attention is not False, one.projector_on_gpu))
+
+    def _draft(self, terms: Terms) -> _Draft:
         spec, free = self._wish.spec, self._snapshot.host.free
         cells = self._wish.num_ctx * self._width
-        sizes = self._sizes(min(spec.num_batch or 512, cells))
+        sizes = self._sizes(min(spec.num_batch or 512, cells), terms)
         choice = self._choice(sizes)
         room = available(choice.gpus, free).size if choice.gpus else free
         batch = spec.num_batch or launch.automatic_batch(
-            cells, predicted=sizes.total, free=max(room, 1), flash_attention=self._flash, gpus=choice.gpus
+            cells, predicted=sizes.total, free=max(room, 1), flash_attention=terms.flash_attention, gpus=choice.gpus
         )
         extra = launch.surcharge(batch) if spec.num_batch is None else 0
         predicted = _needed(sizes, len(choice.gpus)) + extra
         cautious = bool(choice.gpus) or self._width > spec.widths[-1]
-        final = self._sizes(min(batch, cells))
+        final = self._sizes(min(batch, cells), terms)
         whole = (fits(predicted, room) if cautious else predicted <= room) and _divisible(choice.gpus, final)
         gpus, split = self._layout(choice.gpus, final, whole)
-        layers = sum(split)
-        facts = self._wish.facts
+        return _Draft(choice, min(batch, cells), predicted, room, whole, gpus, split, len(final.layers) or 1)
+
+    def _placed(self, draft: _Draft, terms: Terms) -> Placement:
+        spec, facts = self._wish.spec, self._wish.facts
+        layers = sum(draft.split)
         return Placement(
-            gpus=gpus,
-            main_gpu=choice.main_gpu,
-            num_gpu=_frame_layers(spec, choice.gpus, layers, len(final.layers) or 1),
+            gpus=draft.gpus,
+            main_gpu=draft.choice.main_gpu,
+            num_gpu=_frame_layers(spec, draft.choice.gpus, layers, draft.layers),
             gpu_layers=layers,
-            split=split,
+            split=draft.split,
             num_ctx=self._wish.num_ctx,
             parallel=self._width,
-            num_batch=min(batch, cells),
+            num_batch=draft.batch,
             use_mmap=launch.memory_map(
                 self._snapshot,
-                gpus,
+                draft.gpus,
                 wanted=spec.use_mmap,
                 num_gpu=spec.num_gpu,
                 blocks=facts.block_count,
-                predicted=predicted,
-                free=room,
+                predicted=draft.predicted,
+                free=draft.room,
                 file=facts.weights_bytes,
                 mapped=self._wish.mapped,
             ),
-            flash_attention=self._flash,
-            kv_type=self._kv_type,
-            predicted=predicted,
-            room=room,
-            usage=_usage(gpus, split, final),
-            whole=whole,
+            flash_attention=terms.flash_attention,
+            kv_type=terms.kv_type,
+            kv_complaint=terms.kv_complaint,
+            projector_on_gpu=terms.projector_on_gpu,
+            predicted=draft.predicted,
+            room=draft.room,
+            host_free=self._snapshot.host.free,
+            usage=_usage(draft.gpus, draft.split, self._sizes(draft.batch, terms)),
+            whole=draft.whole,
         )
 
-    def _sizes(self, num_batch: int) -> Estimate:
+    def _sizes(self, num_batch: int, terms: Terms) -> Estimate:
         return estimate(
             self._facts,
             num_ctx=self._wish.num_ctx,
             parallel=self._width,
             num_batch=num_batch,
-            kv_type=self._kv_type,
-            flash_attention=self._flash,
-            host=not self._snapshot.gpus,
+            kv_type=terms.kv_type,
+            flash_attention=terms.flash_attention,
+            host=terms.host,
             threads=self._wish.spec.num_thread or self._snapshot.host.threads,
+            projector_on_gpu=terms.projector_on_gpu,
         )
 
     def _choice(self, sizes: Estimate) -> Choice:
@@ -243,10 +249,10 @@ class _Attempt:
             self._snapshot.gpus,
             _needed(sizes, 1),
             main_gpu=self._wish.spec.main_gpu,
-            spread=self._spread,
+            spread=self._limits.spread,
             system_free=free,
         )
-        if len(choice.gpus) < 2 or self._spread or choice.main_gpu is not None or not sizes.layers:
+        if len(choice.gpus) < 2 or self._limits.spread or choice.main_gpu is not None or not sizes.layers:
             return choice
         return replace(choice, gpus=_fewest(choice.gpus, sizes, free))
 

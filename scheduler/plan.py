@@ -163,6 +163,7 @@ def load_frame(target: Target, placement: Placement, snapshot: Snapshot, limits:
         kv_cache_type=placement.kv_type,
         adapters=[(path, 1.0) for path in model.adapters],
         projectors=list(model.projectors),
+        projector_on_gpu=placement.projector_on_gpu,
         archive_bytes=0 if model.facts.embedding else archive_bytes(limits, placement, snapshot),
         draft=list(model.draft) if target.spec.draft_num_predict >= 0 else [],
         draft_num_predict=target.spec.draft_num_predict,

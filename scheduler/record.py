@@ -81,6 +81,8 @@ class Record:
         """Whether the ticket's request can be served as the model is loaded."""
         if self.state is not State.READY or self.key != ticket.key or self.info is None:
             return False
+        if ticket.request.as_loaded:
+            return True
         trained = self.info.num_ctx_train
         context = min(self.placement.num_ctx, trained) if trained > 0 else self.placement.num_ctx
         running = Running(self.spec, context, self.placement.num_batch, self.placement.use_mmap, trained)

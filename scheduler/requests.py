@@ -22,6 +22,8 @@ class Block:
     """Tokens that it looks back on; 0: all."""
     state: int = 0
     """Bytes that it keeps of each sequence, however long."""
+    head: int = 0
+    """Numbers of the keys of one head; 0 where it has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class LeaseRequest:
     """Seconds the model stays after its last request; FOREVER; None keeps what it has (or the default)."""
     shift: bool | None = None
     """Whether a full context may slide; None: as the model's family bears it."""
+    as_loaded: bool = False
+    """However the model is loaded, it will do: only its vocabulary is asked for."""
 
 
 @dataclass(frozen=True, slots=True)

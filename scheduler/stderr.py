@@ -1,9 +1,16 @@
-"""Cutting a log stream into lines."""
+"""What a runner says on stderr, and what it explains: why a load failed, a request, or the process."""
 
 from collections.abc import Iterator
 from typing import Final
 
+from scheduler import errors, frames
+from scheduler.faults import FaultLog, exit_words, tells_of_memory
+
 _LONGEST: Final = 64 << 10
+_NO_REASON: Final = (
+    "model failed to load, this may be due to resource limitations or an internal error, "
+    "check ollama server logs for details"
+)
 
 
 class LineBuffer:
@@ -25,3 +32,51 @@ class LineBuffer:
             if line:
                 self.last = line
                 yield line
+
+
+class LastWords:
+    """The log of one runner, kept as far as it explains what goes wrong."""
+
+    def __init__(self) -> None:
+        self._lines = LineBuffer()
+        self._faults = FaultLog()
+
+    def feed(self, data: bytes) -> Iterator[str]:
+        """The lines that `data` completes."""
+        for line in self._lines.feed(data):
+            self._faults.read(line)
+            yield line
+
+    def clear(self) -> None:
+        """Forget: a warning of the start-up must not explain a later failure."""
+        self._faults.clear()
+        self._lines.last = ""
+
+    @property
+    def last(self) -> str:
+        """The last complaint, else the last line."""
+        return self._faults.last or self._lines.last
+
+    def death(self, code: int | None) -> errors.RunnerDied:
+        """The process has ended, with this return code."""
+        return errors.RunnerDied(": ".join(filter(None, (exit_words(code), self.last))))
+
+    def failed_load(self, code: int | None) -> errors.LoadFailed:
+        """The process has ended, with this return code, before the model was ready."""
+        captured = self._faults.text or self._lines.last or _NO_REASON
+        reason = ": ".join(filter(None, (exit_words(code), captured)))
+        starved = tells_of_memory(captured)
+        return errors.LoadFailed(f"llama runner process has terminated: {reason}", out_of_memory=starved)
+
+    def refused_load(self, report: frames.LoadFailed) -> errors.LoadFailed:
+        """The runner has said that it cannot load the model."""
+        starved = tells_of_memory(report.message) or tells_of_memory(self._faults.text)
+        starved = starved and not report.unsupported
+        return errors.LoadFailed(report.message, unsupported=report.unsupported, out_of_memory=starved)
+
+    def failed_request(self, failed: frames.Failed) -> errors.RunnerFailed:
+        """The runner has given up one request."""
+        message = failed.message
+        if failed.status >= 500 and tells_of_memory(self._faults.text) and not tells_of_memory(message):
+            message = f"{message}: {self._faults.last}"
+        return errors.RunnerFailed(message, failed.status)

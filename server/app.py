@@ -1,12 +1,13 @@
 """The application: every endpoint, inside of the middleware that gives it the reference's manners."""
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 
 from server.middleware import AccessLog, Cors, Dispatch, Drain, Errors, HostCheck, Redirects
+from server.openapi.document import document
 from server.origins import Origins
 from server.paths import Endpoint, RouteTable
 from server.requestdump import RequestDump
@@ -52,4 +53,10 @@ def create_app(services: Services, *, check_hosts: bool = True, endpoints: Seque
     app.state.services = services
     for endpoint in endpoints:
         app.add_route(endpoint.path, endpoint.handler, methods=list(endpoint.methods), include_in_schema=False)
+
+    def openapi() -> dict[str, Any]:
+        app.openapi_schema = app.openapi_schema or document(endpoints)
+        return app.openapi_schema
+
+    app.openapi = openapi
     return app

@@ -19,8 +19,8 @@ from starlette.responses import Response
 
 from modelstore.progress import Progress, Report
 from server import jsonout
-from server.bodies import unless_gone
 from server.errors import ApiError, describe
+from server.presence import unless_gone
 from server.responses import BARE_JSON, NDJSON, ErrorResponse, JsonResponse
 from server.stream import LiveResponse
 

@@ -25,7 +25,8 @@ _ESCAPES: Final = (
     ("\u2028".encode(), b"\\u2028"),
     ("\u2029".encode(), b"\\u2029"),
 )  # characters that stand only inside of strings, so they can be replaced in the finished text
-_UNSAFE: Final = re.compile(rb"[<>&]|\xe2\x80[\xa8\xa9]")
+_SEPARATOR: Final = b"\xe2\x80"
+"""What U+2028 and U+2029 begin with."""
 _HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -47,8 +48,17 @@ def lines(values: Sequence[Any]) -> bytes:
     return _escaped(text)
 
 
+def with_rows(members: Mapping[str, Any], name: str, rows: Sequence[bytes], more: Mapping[str, Any]) -> bytes:
+    """An object whose member `name` is an array of JSON texts, taken as they are; `members` stand in front of it, and
+    `more` behind. Millions of digits are not looked through for what is to be escaped."""
+    head = b'%s%s"%s":[' % (dumps(members)[:-1], b"," if members else b"", name.encode())
+    tail = b"]%s%s" % (b"," if more else b"", dumps(more)[1:])
+    return b"".join((head, b",".join(rows), tail))
+
+
 def _escaped(text: bytes) -> bytes:
-    if _UNSAFE.search(text):
+    # Looking for each is many times quicker than a regular expression that looks for any.
+    if b"<" in text or b">" in text or b"&" in text or _SEPARATOR in text:
         for plain, escaped in _ESCAPES:
             text = text.replace(plain, escaped)
     return text

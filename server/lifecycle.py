@@ -31,6 +31,7 @@ from scheduler.loop import Scheduler
 from scheduler.requests import Limits
 from server import build, firststart, listening, log, selftest, servicestore
 from server.app import create_app
+from server.connection import Connection
 from server.errors import ServerError
 from server.origins import Origins
 from server.services import Services
@@ -55,7 +56,7 @@ def serve(settings: Settings) -> int:
     try:
         Origins(settings.origins)
         sockets = listening.bind(settings.host)
-        config = uvicorn.Config(_no_app, loop="auto")
+        config = uvicorn.Config(_no_app, loop="auto", log_config=None)
         with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
             return runner.run(Daemon(settings, sockets).run())
     except (ServerError, StoreError) as error:
@@ -174,7 +175,7 @@ class Daemon:
         app = create_app(services, check_hosts=listening.is_loopback(first))
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=Connection,
             ws="none",
             lifespan="off",
             log_config=None,

@@ -172,7 +172,7 @@ class Redirects:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         method, path = scope["method"], scope["path"]
         cleaned = clean_path(path)
-        if cleaned != path and method != "CONNECT":
+        if cleaned != path and path != "*":  # that one is about the server as a whole
             target = location(cleaned, scope["query_string"])
             await RedirectResponse(method, target, permanent=False)(scope, receive, send)
             return

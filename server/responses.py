@@ -15,14 +15,20 @@ _STATED_LENGTH: Final = 2048
 """The longest body whose length is sent ahead; a longer one goes out in chunks."""
 
 
-class JsonResponse(Response):
-    """One JSON value."""
+class EncodedResponse(Response):
+    """One JSON text."""
 
-    def __init__(self, value: Any, status: int = 200, media_type: str = JSON) -> None:
-        body = jsonout.dumps(value)
+    def __init__(self, body: bytes, status: int = 200, media_type: str = JSON) -> None:
         super().__init__(body, status, media_type=media_type)
         if len(body) > _STATED_LENGTH:
             self.raw_headers = [header for header in self.raw_headers if header[0] != b"content-length"]
+
+
+class JsonResponse(EncodedResponse):
+    """One JSON value."""
+
+    def __init__(self, value: Any, status: int = 200, media_type: str = JSON) -> None:
+        super().__init__(jsonout.dumps(value), status, media_type)
 
 
 class ErrorResponse(JsonResponse):

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 INFO: Final = 0
 DEFAULT_DRAIN: Final = 8.0
+DEFAULT_MAX_BODY: Final = 256 << 20
 _FALSE: Final = frozenset(("0", "f", "F", "FALSE", "false", "False"))
 _TRUE: Final = frozenset(("1", "t", "T", "TRUE", "true", "True"))
 _UINT64: Final = 2**64
@@ -199,6 +200,14 @@ class Settings:
         None,
         "Host memory for conversations that have to leave a model's KV cache, in bytes, 0 for none "
         "(default: an eighth of what is free, at most 4 GiB)",
+        listed=False,
+    )
+    max_body: int = _setting(
+        "LLAMAD_MAX_BODY",
+        _read_uint,
+        DEFAULT_MAX_BODY,
+        "The longest request body that is read into memory, in bytes, 0 for any (default: 256 MiB); uploads of files "
+        "are not bounded",
         listed=False,
     )
     models_extra: tuple[Path, ...] = _setting(

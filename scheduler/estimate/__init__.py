@@ -13,7 +13,7 @@ from typing import Final
 
 from scheduler.estimate.cache import Cells, cells_of, kv_bytes, state_bytes
 from scheduler.estimate.graph import graph_bytes
-from scheduler.launch import physical_batch
+from scheduler.launch import divides, physical_batch
 from scheduler.requests import ModelFacts
 
 EMBEDDING_SEQUENCES: Final = 32
@@ -37,22 +37,25 @@ class Estimate:
     graph: int
     """Buffers of one decode step; needed on every device that computes."""
     projector: int
+    """On the first GPU, where there is one."""
     draft: int = 0
     """All that the draft model takes."""
     input: int = 0
     """Weights that stay in the host's memory, part of `weights`."""
+    projector_on_host: int = 0
+    """One that is not to be on a GPU."""
 
     @property
     def total(self) -> int:
         """On a host without GPUs."""
-        return self.weights + self.kv + self.graph + self.projector + self.draft
+        return self.weights + self.kv + self.graph + self.projector + self.projector_on_host + self.draft
 
     def on_gpu(self, layers: int, gpus: int = 1) -> int:
         """Bytes on `gpus` GPUs together that compute the last so many layers."""
         if layers <= 0 or gpus <= 0:
             return 0
         if not self.layers:
-            return self.total + self.graph * (gpus - 1)
+            return self.total - self.projector_on_host + self.graph * (gpus - 1)
         return sum(self.layers[-layers:]) + self.graph * gpus + self.projector + self.draft
 
     def on_host(self, layers: int) -> int:
@@ -60,9 +63,9 @@ class Estimate:
         if layers <= 0:
             return self.total
         if not self.layers:
-            return 0
+            return self.projector_on_host
         others = self.layers[: len(self.layers) - layers]
-        return self.input + sum(others) + (self.graph if others else 0)
+        return self.input + self.projector_on_host + sum(others) + (self.graph if others else 0)
 
 
 def estimate(
@@ -75,6 +78,7 @@ def estimate(
     flash_attention: bool | None,
     host: bool = False,
     threads: int = 1,
+    projector_on_gpu: bool = True,
 ) -> Estimate:
     """Memory of the model with `parallel` sequences of `num_ctx` tokens each; `host`: the processor alone computes,
     with so many threads."""
@@ -90,7 +94,7 @@ def estimate(
             num_ctx=num_ctx,
             parallel=parallel,
             num_batch=num_batch,
-            kv_type=kv_type,
+            kv_type=kv_type if divides(facts.drafter, kv_type) else "f16",
             flash_attention=flash_attention,
             host=host,
         ).total
@@ -100,9 +104,10 @@ def estimate(
         kv=sum(caches) + sum(states),
         graph=graph_bytes(facts, cells, flash_attention)
         + (_lanes(facts, cells, flash_attention, threads) if host else 0),
-        projector=facts.projector_bytes,
+        projector=facts.projector_bytes if projector_on_gpu else 0,
         draft=draft,
         input=facts.input_bytes,
+        projector_on_host=0 if projector_on_gpu else facts.projector_bytes,
     )
 
 

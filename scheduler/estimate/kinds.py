@@ -121,7 +121,7 @@ class Kinds:
             return Block(weights, state=state)
         heads, window = self._heads_kv[number], self._windows[number]
         key, value = (self._window_keys, self._window_values) if window else (self._keys, self._values)
-        return Block(weights, heads * key + self._indexer, heads * value, window, state)
+        return Block(weights, heads * key + self._indexer, heads * value, window, state, key if heads else 0)
 
 
 def _layers_with_cache(keys: Keys, count: int) -> int:

@@ -97,7 +97,13 @@ def _embedding(frame: frames.Embed | frames.Rank, model: LoadedModel) -> EmbedJo
     batch = model.context.physical_batch if model.embedding else model.num_ctx
     if isinstance(frame, frames.Rank):
         limit = min(model.num_ctx, batch)
-        return rank.prepare(frame, model.vocabulary, limit=limit, template=model.model.rank_template)
+        return rank.prepare(
+            frame,
+            model.vocabulary,
+            limit=limit,
+            template=model.model.rank_template,
+            architecture=model.model.metadata("general.architecture"),
+        )
     raw = None if model.scores else model.raw_embeddings
     return embed.prepare(frame, model.vocabulary, limit=model.num_ctx, batch=batch, raw=raw)
 

@@ -11,7 +11,7 @@ from scheduler.runner.constrain.constraints import Constraints, Matcher
 from scheduler.runner.embedding.lanes import lanes_for
 from scheduler.runner.embedding.rank import has_head
 from scheduler.runner.engine import Context, ContextParams, EngineLog, Model, ModelLoadError, ModelParams
-from scheduler.runner.engine.context import KV_TYPES, POOLING_RANK
+from scheduler.runner.engine.contextparams import KV_TYPES, POOLING_RANK
 from scheduler.runner.engine.projector import Projector, ProjectorParams
 from scheduler.runner.media.reader import MediaReader
 from scheduler.runner.sampling.chain import Chain, build_chain
@@ -100,7 +100,8 @@ class LoadedModel:
 
     def _projector(self, load: frames.Load, path: str) -> Projector:
         cells = LEAST_PICTURE.get(self.model.metadata("general.architecture"), 0)
-        params = ProjectorParams(path, _threads(load), load.num_gpu != 0, load.flash_attention or None, cells)
+        on_gpu = load.projector_on_gpu and load.num_gpu != 0
+        params = ProjectorParams(path, _threads(load), on_gpu, load.flash_attention or None, cells)
         return Projector(self.model, params)
 
     def _media_reader(self) -> MediaReader | None:
@@ -142,6 +143,7 @@ class LoadedModel:
             audio=self.media is not None and self.media.audio,
             ranks=self.ranks,
             fill_in=self.vocabulary.fill_in,
+            kv_cache_type=self.context.kv_cache_type,
         )
 
     def _when_grown(self, buffer: frames.Buffer) -> frames.Buffer:

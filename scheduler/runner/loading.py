@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from scheduler import frames
+from scheduler.files import files_of
 from scheduler.runner.engine import IncompatibleBinding, ModelLoadError, library
 from scheduler.runner.loaded import LoadedModel
 
@@ -31,8 +32,9 @@ def prepare() -> None:
 
 
 def load(frame: frames.Load, send: Send) -> LoadedModel | None:
-    """The model, with `Progress` frames on the way; None after a `LoadFailed`."""
+    """The model, with `Progress` frames at once and on the way; None after a `LoadFailed`."""
     progress = Progress(send)
+    progress(0.0)  # the daemon wants to know whether a process that has waited in reserve still does anything
     try:
         with pulse(progress.repeat):
             model = LoadedModel(frame, progress)
@@ -46,7 +48,7 @@ def load(frame: frames.Load, send: Send) -> LoadedModel | None:
 
 def without_folders(message: str, frame: frames.Load) -> str:
     """The engine names files by their path; clients must not learn where the store lies."""
-    for path in [*frame.weights, *frame.projectors, *frame.draft, *(path for path, _ in frame.adapters)]:
+    for path in files_of(frame):
         message = message.replace(path, os.path.basename(path))
     return message
 

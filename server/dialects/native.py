@@ -4,10 +4,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from scheduler.frames import Logprob, TopLogprob
+from scheduler.frames import Constraint, Logprob, TopLogprob
 from server import jsonout
 from server.dialects.toolchoice import tool_choice
-from server.inference.answer import Outcome, Piece
+from server.errors import ApiError
+from server.inference.answer import Outcome, Piece, demands_nothing
 from server.inference.request import ChatRequest, CompletionRequest
 from server.messages import ToolCall
 from server.schema import native
@@ -15,17 +16,20 @@ from server.schema import native
 
 def chat_request(request: native.ChatRequest) -> ChatRequest:
     """What POST /api/chat asks for. Raises `ApiError`."""
-    return ChatRequest(
+    chat = ChatRequest(
         messages=request.messages,
         tools=request.tools,
         tool_choice=tool_choice(request.tool_choice, request.tools),
         parallel_tool_calls=request.parallel_tool_calls,
         **_shared(request),
     )
+    if chat.tools and chat.grammar is not None and chat.grammar.kind == "gbnf":
+        raise ApiError(400, "a GBNF grammar cannot be combined with tools")
+    return chat
 
 
 def completion_request(request: native.GenerateRequest) -> CompletionRequest:
-    """What POST /api/generate asks for."""
+    """What POST /api/generate asks for. Raises `ApiError`."""
     return CompletionRequest(
         prompt=request.prompt,
         suffix=request.suffix,
@@ -42,6 +46,7 @@ def _shared(request: native.ChatRequest | native.GenerateRequest) -> dict[str, A
     return {
         "model": request.model,
         "format": request.format,
+        "grammar": _grammar(request),
         "keep_alive": request.keep_alive,
         "options": request.options,
         "think": request.think,
@@ -50,6 +55,18 @@ def _shared(request: native.ChatRequest | native.GenerateRequest) -> dict[str, A
         "logprobs": request.top_logprobs if request.logprobs else None,
         "render_only": request.debug_render_only,
     }
+
+
+def _grammar(request: native.ChatRequest | native.GenerateRequest) -> Constraint | None:
+    """What binds the text in place of a format. Raises `ApiError` where there is more than one of them."""
+    format = "" if demands_nothing(request.format) else request.format
+    given = {"format": format, "grammar": request.grammar, "regex": request.regex}
+    names = [name for name, source in given.items() if source]
+    if len(names) > 1:
+        raise ApiError(400, f"{' and '.join(names)} exclude each other")
+    if request.grammar:
+        return Constraint("gbnf", request.grammar)
+    return Constraint("regex", request.regex) if request.regex else None
 
 
 class GenerateEncoder:

@@ -9,7 +9,7 @@ from typing import Any, Final, Generic, TypeVar, cast
 
 from server.gojson import base64
 from server.gojson.scan import Number
-from server.gojson.walk import DecodeError, Decoder, Mismatch, Walk
+from server.gojson.walk import DecodeError, Decoder, Mismatch, Schema, Walk
 
 T = TypeVar("T")
 
@@ -21,9 +21,10 @@ class _Scalar(Generic[T]):
 
     takes_null = False
 
-    def __init__(self, kind: Callable[[], T], go: str) -> None:
+    def __init__(self, kind: Callable[[], T], go: str, schema: Schema) -> None:
         self._kind = kind
         self.go = go
+        self._schema = schema
 
     def decode(self, value: Any, walk: Walk) -> T:
         if type(value) is self._kind:
@@ -33,6 +34,9 @@ class _Scalar(Generic[T]):
 
     def zero(self) -> T:
         return self._kind()
+
+    def schema(self) -> Schema:
+        return self._schema
 
 
 class _Int:
@@ -54,6 +58,9 @@ class _Int:
 
     def zero(self) -> int:
         return 0
+
+    def schema(self) -> Schema:
+        return {"type": "integer", "format": "int64", "minimum": _INT64.start, "maximum": _INT64.stop - 1}
 
 
 class _Any:
@@ -94,6 +101,9 @@ class _Any:
     def zero(self) -> Any:
         return None
 
+    def schema(self) -> Schema:
+        return {}
+
 
 class _Raw:
     """The text of the value; only for members of the outermost object."""
@@ -107,6 +117,9 @@ class _Raw:
 
     def zero(self) -> str:
         return ""
+
+    def schema(self) -> Schema:
+        return {}
 
 
 class _Image:
@@ -139,9 +152,13 @@ class _Image:
     def zero(self) -> bytes:
         return b""
 
+    def schema(self) -> Schema:
+        byte = {"type": ["integer", "null"], "minimum": 0, "maximum": 255}
+        return {"anyOf": [{"type": "string", "contentEncoding": "base64"}, {"type": "array", "items": byte}]}
 
-STRING: Final = _Scalar(str, "string")
-BOOL: Final = _Scalar(bool, "bool")
+
+STRING: Final = _Scalar(str, "string", {"type": "string"})
+BOOL: Final = _Scalar(bool, "bool", {"type": "boolean"})
 INT: Final = _Int()
 ANY: Final = _Any()
 RAW: Final = _Raw()
@@ -168,6 +185,9 @@ class ListOf(Generic[T]):
     def zero(self) -> list[T]:
         return []
 
+    def schema(self) -> Schema:
+        return {"type": "array", "items": self._item}
+
 
 class MapOf(Generic[T]):
     """An object whose keys are free."""
@@ -188,6 +208,9 @@ class MapOf(Generic[T]):
 
     def zero(self) -> dict[str, T]:
         return {}
+
+    def schema(self) -> Schema:
+        return {"type": "object", "additionalProperties": self._item}
 
 
 def _fold(key: str) -> str:
@@ -242,6 +265,9 @@ class Object(Generic[T]):
     def zero(self) -> T:
         return self._build()
 
+    def schema(self) -> Schema:
+        return {"type": "object", "properties": {name: decoder for name, _, decoder in self._members.values()}}
+
 
 class Custom(Generic[T]):
     """A type that decodes itself: its faults end the decoding, and lose their own struct to the surrounding one."""
@@ -264,3 +290,6 @@ class Custom(Generic[T]):
 
     def zero(self) -> T:
         return self._inner.zero()
+
+    def schema(self) -> Schema:
+        return {"allOf": [self._inner]}

@@ -5,11 +5,12 @@ that of Go's UnmarshalJSON methods (`types.Custom`), which ends the decoding at 
 """
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 from server.gojson.scan import Number
 
 T_co = TypeVar("T_co", covariant=True)
+Schema: TypeAlias = dict[str, Any]
 
 
 class DecodeError(Exception):
@@ -63,6 +64,10 @@ class Decoder(Protocol[T_co]):
     def decode(self, value: Any, walk: Walk) -> T_co: ...
 
     def zero(self) -> T_co: ...
+
+    def schema(self) -> Schema:
+        """What it takes besides null, as JSON Schema in which a decoder stands for what that one takes."""
+        ...
 
 
 def kind_of(value: object) -> str:

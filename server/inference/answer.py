@@ -62,12 +62,16 @@ class Plan:
     dropped_messages: int = 0
     format: str = ""
     """JSON text: "json", a schema, or empty."""
+    grammar: frames.Constraint | None = None
+    """What binds the answer in place of a format."""
     thoughts: Thoughts | None = None
-    """The format binds only what comes after these."""
+    """What binds the answer binds only what comes after these."""
     thoughts_count_as_prompt: bool = False
     """The reference says the answer in a second pass, over a prompt that ends in the thoughts."""
     bound: Calling | None = None
     """How calls of tools must be written."""
+    full_header: bool = False
+    """See `Prompt`."""
 
 
 class Answer:
@@ -86,6 +90,7 @@ class Answer:
         self._answered = 0
         """When the first of that answer came."""
         self.outcome: Outcome | None = None
+        self.full_header = plan.full_header
 
     def __aiter__(self) -> AsyncIterator[list[Piece]]:
         return self._pieces
@@ -113,9 +118,9 @@ class Answer:
             self.close()
 
     def _constraint(self) -> frames.Constraint | None:
-        """What binds the answer: the format, the calls of tools, or either of them."""
+        """What binds the answer: the grammar or the format, the calls of tools, or either of them."""
         plan, bound = self._plan, self._plan.bound
-        constraint = constraint_of(plan.format)
+        constraint = plan.grammar or constraint_of(plan.format)
         if constraint is not None and plan.thoughts is not None and plan.thoughts_count_as_prompt:
             self._thoughts = []
         thoughts = plan.thoughts
@@ -167,11 +172,16 @@ def _piece(parsed: Parsed, logprobs: list[frames.Logprob]) -> Piece:
     return Piece(parsed.content, parsed.thinking, list(parsed.calls), logprobs)
 
 
+def demands_nothing(format: str) -> bool:
+    """Whether the JSON text of `format` is as good as none."""
+    return format.strip() in ("", "null", '""')
+
+
 def constraint_of(format: str) -> frames.Constraint | None:
     """What the JSON text of `format` demands. Raises `ApiError` 500 for anything but "json" or a schema."""
-    text = format.strip()
-    if text in ("", "null", '""'):
+    if demands_nothing(format):
         return None
+    text = format.strip()
     if text == '"json"':
         return frames.Constraint("json_schema", '{"type":"object"}')
     if text.startswith("{"):

@@ -13,6 +13,7 @@ from modelstore.quoting import quote
 from modelstore.template import DEFAULT_TEXT, Template, TemplateError
 from scheduler.lease import Lease
 from server.errors import ApiError
+from server.inference import vocabulary
 from server.inference.request import ChatRequest, CompletionRequest, Think
 from server.messages import Message, Tool, ToolCall
 from server.parse import OutputParser, family_parser, parsers_for
@@ -42,6 +43,8 @@ class Prompt:
     """The end of a chat, which the answer may have to continue."""
     whole: bool = False
     """Too long, it is refused instead of cut: so the reference treats chats in the GGUF's own template."""
+    full_header: bool = False
+    """A stream that is refused names its charset: so the reference treats single prompts in the GGUF's own template."""
 
 
 class Renderer(Protocol):
@@ -140,6 +143,7 @@ async def assemble(model: StoredModel, request: ChatRequest | CompletionRequest,
     else:
         prompt = await _completion(model, request, lease)
         if request.context:
+            vocabulary.check(request.context, lease)
             before = await lease.detokenize(request.context)
             prompt.text = (images.literal(before) if prompt.images else before) + prompt.text
     prompt.parser = _parser(model, request, prompt)
@@ -185,11 +189,13 @@ async def _templated(model: StoredModel, request: CompletionRequest, lease: Leas
     system = request.system or model.system
     messages = conversation.for_generate(request.prompt, request.images, system, past)
     if request.template:
-        marked = images.place_missing(messages)
+        marked = messages if request.render_only else images.place_missing(messages)  # Ollama places none
         text = await asyncio.to_thread(_by_template, request.template, marked, request.think)
         return Prompt(text, images=images.collect(messages), image_count=images.total(messages))
     renderer = await asyncio.to_thread(renderer_of, model, lease, chat=False)
-    return await _render(renderer, messages, (), request, lease, model)
+    prompt = await _render(renderer, messages, (), request, lease, model)
+    prompt.full_header = isinstance(renderer, JinjaRenderer)
+    return prompt
 
 
 def _by_template(text: str, messages: Sequence[Message], think: Think | None) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from modelstore.model import StoredModel
+from scheduler.errors import WeightsMissing
 from scheduler.lease import Lease
 from scheduler.ports import GenerateFields
 from scheduler.requests import LeaseRequest
@@ -54,22 +55,19 @@ async def begin(
     store = services.store
     model = models.recall(store, request.model) or await asyncio.to_thread(models.find, store, request.model)
     empty = is_empty(request)
-    if empty and request.keep_alive == 0:
+    unload = empty and request.keep_alive == 0
+    _admit(model, request, unload=unload)
+    if unload:
         services.scheduler.expire(key_of(model))
         return Shortcut("unload")
-    if isinstance(request, CompletionRequest) and request.raw:
-        _check_raw(request)
-    models.decide_thinking(model, request)
-    models.check_capabilities(model, request)
     chosen = options.resolve(model.params, request.options)
-    reference = known(model) or await asyncio.to_thread(refer, model)
-    shift = request.shift if request.shift is not None else "deepseek2" not in reference.families
-    lease = await services.scheduler.lease(LeaseRequest(reference, chosen.load, request.keep_alive, shift))
+    lease = await _lease(services, model, request, chosen)
     try:
         loaded = clock() - started
         if empty:
             lease.release()
             return Shortcut("load")
+        models.check_images(model, request)
         prompt = await assemble(model, request, lease)
         if request.render_only:
             lease.release()
@@ -94,8 +92,35 @@ def is_empty(request: ChatRequest | CompletionRequest) -> bool:
     return not (request.messages if isinstance(request, ChatRequest) else request.prompt)
 
 
+async def _lease(
+    services: Services, model: StoredModel, request: ChatRequest | CompletionRequest, chosen: Options
+) -> Lease:
+    """Weights that went away after they were looked at make a model that can do nothing, as if they never were."""
+    reference = known(model) or await asyncio.to_thread(refer, model)
+    try:
+        return await services.scheduler.lease(LeaseRequest(reference, chosen.load, request.keep_alive, request.shift))
+    except WeightsMissing as error:
+        if error.path in reference.weights:
+            raise models.incapable(request) from None
+        raise
+
+
+def _admit(model: StoredModel, request: ChatRequest | CompletionRequest, *, unload: bool) -> None:
+    """The checks in their order; a chat may unload whatever is installed. Raises `ApiError`."""
+    completion = isinstance(request, CompletionRequest)
+    if completion or not unload:
+        models.check_here(model)
+    if unload:
+        return
+    if completion:
+        models.check_writes(model)
+        _check_raw(request)
+    models.decide_thinking(model, request)
+    models.check_capabilities(model, request)
+
+
 def _check_raw(request: CompletionRequest) -> None:
-    if request.template or request.system or request.context:
+    if request.raw and (request.template or request.system or request.context):
         raise ApiError(400, RAW_CONFLICT)
 
 
@@ -127,6 +152,18 @@ def _answer(
         "preserved": prompt.parser.preserved,
         "want_context": isinstance(request, CompletionRequest) and not request.raw,
     }
-    thoughts = prompt.parser.thoughts(request.think) if isinstance(request, ChatRequest) else None
-    plan = Plan(fields, prompt.parser, loaded, prompt.dropped, request.format, thoughts, not prompt.whole, bound)
+    grammar = request.grammar
+    later = isinstance(request, ChatRequest) or grammar is not None  # the format of a prompt binds its thoughts, too
+    plan = Plan(
+        fields,
+        prompt.parser,
+        loaded,
+        prompt.dropped,
+        request.format,
+        grammar,
+        prompt.parser.thoughts(request.think) if later else None,
+        thoughts_count_as_prompt=grammar is None and not prompt.whole,
+        bound=bound,
+        full_header=prompt.full_header,
+    )
     return Answer(lease, plan)

@@ -1,9 +1,10 @@
 """What holds a model's tool calls to what was declared, while it writes them."""
 
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 from modelstore.capabilities import TemplateMode
 from modelstore.model import StoredModel
@@ -11,13 +12,14 @@ from modelstore.template import Template, TemplateError
 from scheduler import frames
 from server.inference.assemble import chat_template, parser_name
 from server.inference.request import ChatRequest, Named
-from server.messages import Message, Tool
+from server.messages import Message, Parameters, Tool
 from server.parse import native_family, native_tool_tag
 from server.parse.parsed import Thoughts
-from server.parse.syntax import SYNTAXES, CallSyntax, inferred, plain
+from server.parse.syntax import SYNTAXES, CallSyntax, Rules, inferred, plain
 from server.prompt import JinjaPrompt, PromptError, gotemplate
 
 _INFERRED: Final = 64
+_WRITTEN: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def calling(model: StoredModel, request: ChatRequest) -> Calling | None:
         return None
     one = isinstance(choice, Named)
     many = request.parallel_tool_calls and not one
-    rules = syntax.write(_callable(request.tools, choice.tool if one else None), many)
+    rules = _rules(syntax, _declared(request.tools, choice.tool if one else None), many)
     calls = frames.Calls(
         rules.text,
         list(syntax.openings),
@@ -55,10 +57,17 @@ def calling(model: StoredModel, request: ChatRequest) -> Calling | None:
     return Calling(calls, syntax.thoughts)
 
 
-def _callable(tools: Sequence[Tool], only: str | None) -> list[Tool]:
-    """Of tools with one name the last, which is what a call can mean."""
-    named = {tool.name: tool for tool in tools if only in (None, tool.name)}
-    return list(named.values())
+def _declared(tools: Sequence[Tool], only: str | None) -> str:
+    """JSON of names and schemas, all that a grammar depends on; of tools with one name the last, which a call means."""
+    return json.dumps({tool.name: tool.parameters.schema for tool in tools if only in (None, tool.name)})
+
+
+@lru_cache(_WRITTEN)
+def _rules(syntax: CallSyntax, declared: str, many: bool) -> Rules:
+    """The grammar. An agent sends the same tools again and again."""
+    schemas: dict[str, Any] = json.loads(declared)
+    tools = [Tool("function", name=name, parameters=Parameters(schema=schema)) for name, schema in schemas.items()]
+    return syntax.write(tools, many)
 
 
 def _shown(model: StoredModel, *, required: bool) -> CallSyntax | None:

@@ -1,14 +1,22 @@
 """The model a request names, and whether it may be asked that."""
 
+from typing import Final
+
 from modelstore.capabilities import TemplateMode
 from modelstore.errors import InvalidName, ModelNotFound
 from modelstore.model import StoredModel
-from modelstore.names import Name
+from modelstore.names import Name, Source, split_source
+from modelstore.quoting import quote
 from modelstore.store import Store
-from server.errors import ApiError
+from server.errors import ApiError, CloudDisabled
 from server.inference import reference
 from server.inference.request import ChatRequest, CompletionRequest, TextRequest
-from server.naming import local_name
+from server.naming import REMOTE_MODEL, local_name
+
+_REPLACED: Final = (
+    "'llama3.2-vision' is no longer compatible with your version of Ollama and has been replaced by a newer version. "
+    "To re-download, run 'ollama pull llama3.2-vision'"
+)
 
 
 def named(raw: str) -> Name:
@@ -26,7 +34,10 @@ def find(store: Store, raw: str) -> StoredModel:
 
     Raises `ApiError`, 404 when it is not there.
     """
-    model = installed(store, store.catalog.resolve(named(raw)), f"model '{raw}' not found")
+    missing = f"model '{raw}' not found"
+    model = installed(store, store.catalog.resolve(named(raw)), missing)
+    if model.config.remote_host and split_source(raw)[1] is Source.LOCAL:
+        raise ApiError(404, missing)
     _ = model.capabilities
     return model
 
@@ -45,6 +56,18 @@ def installed(store: Store, name: Name, otherwise: str) -> StoredModel:
         raise ApiError(404, otherwise) from None
 
 
+def check_here(model: StoredModel) -> None:
+    """Raises `CloudDisabled` for a stub of a model that runs elsewhere."""
+    if model.config.remote_host:
+        raise CloudDisabled(REMOTE_MODEL)
+
+
+def check_writes(model: StoredModel) -> None:
+    """Raises `ApiError` for a model that makes pictures of prompts."""
+    if "image" in model.capabilities:
+        raise ApiError(400, "image generation models are not currently supported")
+
+
 def decide_thinking(model: StoredModel, request: TextRequest) -> None:
     """Fill in `think` where it was not said. Raises `ApiError` when a model that cannot think is told to."""
     if "thinking" in model.capabilities:
@@ -53,8 +76,7 @@ def decide_thinking(model: StoredModel, request: TextRequest) -> None:
         elif request.think == "max" and _speaks_harmony(model):
             request.think = "high"  # the most that gpt-oss knows
     elif request.think:
-        message = f'"{request.model}" does not support thinking'
-        raise ApiError(400, message)
+        raise ApiError(400, f"{quote(request.model)} does not support thinking")
 
 
 def _speaks_harmony(model: StoredModel) -> bool:
@@ -63,12 +85,34 @@ def _speaks_harmony(model: StoredModel) -> bool:
 
 def check_capabilities(model: StoredModel, request: ChatRequest | CompletionRequest) -> None:
     """Raises `ApiError` for what the model cannot do at all."""
+    if _sees_one(model) and model.projectors:
+        raise ApiError(500, _REPLACED)
     can = model.capabilities
-    verb = "chat" if isinstance(request, ChatRequest) else "generate"
     if "completion" not in can:
-        raise ApiError(400, f'"{request.model}" does not support {verb}')
+        raise incapable(request)
     if isinstance(request, ChatRequest):
         if request.tools and "tools" not in can:
             raise ApiError(400, f"{model.name} does not support tools")
     elif request.suffix and "insert" not in can:
         raise ApiError(400, f"{model.name} does not support insert")
+
+
+def incapable(request: ChatRequest | CompletionRequest) -> ApiError:
+    """What is said of a model that writes no text."""
+    verb = "chat" if isinstance(request, ChatRequest) else "generate"
+    return ApiError(400, f"{quote(request.model)} does not support {verb}")
+
+
+def check_images(model: StoredModel, request: ChatRequest | CompletionRequest) -> None:
+    """Raises `ApiError` for more pictures than the model can look at."""
+    if not _sees_one(model):
+        return
+    chat = isinstance(request, ChatRequest)
+    most = max((len(message.images) for message in request.messages), default=0) if chat else len(request.images)
+    if most > 1:
+        raise ApiError(500 if chat else 400, "this model only supports one image while more than one image requested")
+
+
+def _sees_one(model: StoredModel) -> bool:
+    """Whether it takes one picture at a time."""
+    return "mllama" in (model.config.model_families or ())

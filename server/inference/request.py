@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from scheduler.frames import Constraint
 from server.messages import Message, Tool
 
 Think: TypeAlias = bool | Literal["low", "medium", "high", "max"]
@@ -26,6 +27,8 @@ class TextRequest:
     """As sent; answers repeat it to the letter."""
     format: str = ""
     """JSON text: `"json"`, a JSON Schema, or empty."""
+    grammar: Constraint | None = None
+    """What the text must conform to in place of a format."""
     keep_alive: float | None = None
     options: dict[str, Any] = field(default_factory=dict[str, Any])
     think: Think | None = None

@@ -18,7 +18,8 @@ from modelstore import prune, verify
 from modelstore.names import Name
 from modelstore.progress import Report
 from modelstore.store import Store
-from server.bodies import read
+from server.bodies import receive
+from server.gojson.decode import decode
 from server.paths import Endpoint
 from server.responses import JsonResponse
 from server.schema.native import PRUNE, PruneRequest
@@ -39,7 +40,8 @@ async def verify_blobs(request: Request) -> Response:
 
 async def prune_store(request: Request) -> Response:
     """POST /api/prune"""
-    asked = await read(request, PRUNE) if await request.body() else PruneRequest()
+    body = await receive(request)
+    asked = decode(body, PRUNE) if body else PruneRequest()
     return JsonResponse(await asyncio.to_thread(_pruned, services_of(request).store, asked.dry_run))
 
 

@@ -5,6 +5,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
+from server.bodies import receive
 from server.errors import ApiError, CloudDisabled
 from server.gojson.walk import DecodeError
 from server.paths import Endpoint
@@ -39,7 +40,7 @@ async def recommendations(request: Request) -> Response:
 
 
 async def _require_body(request: Request) -> None:
-    if not await request.body():
+    if not await receive(request):
         raise DecodeError("missing request body")
 
 

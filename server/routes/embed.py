@@ -11,18 +11,19 @@ from modelstore.errors import BlobNotFound
 from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.quoting import quote
-from scheduler.errors import RunnerDied, RunnerFailed
+from scheduler.errors import RunnerDied, RunnerFailed, WeightsMissing
 from scheduler.frames import Embedded
 from scheduler.lease import Lease
 from scheduler.requests import LeaseRequest
 from server import jsonout
-from server.bodies import read, unless_gone
+from server.bodies import read
 from server.errors import ApiError
 from server.inference import models, options
 from server.inference.answer import clock
 from server.inference.reference import known, refer
 from server.paths import Endpoint
-from server.responses import JsonResponse
+from server.presence import unless_gone
+from server.responses import EncodedResponse, JsonResponse
 from server.schema import native
 from server.services import Services, services_of
 
@@ -42,14 +43,10 @@ async def _embed(services: Services, body: native.EmbedRequest, name: Name, inpu
         if not inputs:
             return JsonResponse({"model": body.model, "embeddings": []})
         found = await _vectors(lease, inputs, body)
-    reply: dict[str, Any] = {
-        "model": body.model,
-        "embeddings": [orjson.Fragment(vector) for vector in found.vectors],
-        **jsonout.omit_empty(
-            total_duration=clock() - started, load_duration=loaded - started, prompt_eval_count=found.prompt_tokens
-        ),
-    }
-    return JsonResponse(reply)
+    figures = jsonout.omit_empty(
+        total_duration=clock() - started, load_duration=loaded - started, prompt_eval_count=found.prompt_tokens
+    )
+    return EncodedResponse(jsonout.with_rows({"model": body.model}, "embeddings", found.vectors, figures))
 
 
 async def _vectors(lease: Lease, inputs: list[str], body: native.EmbedRequest) -> Embedded:
@@ -100,12 +97,14 @@ async def _one_vector(lease: Lease, text: str) -> Embedded:
 
 async def _lease(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest, name: Name) -> Lease:
     model = services.store.catalog.known(name) or await asyncio.to_thread(_find, services, body, name)
+    if model.config.remote_host:
+        raise ApiError(404, _missing(body.model))
     chosen = options.resolve(model.params, body.options)
     try:
         reference = known(model) or await asyncio.to_thread(refer, model)
-    except BlobNotFound:
+        return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))
+    except (BlobNotFound, WeightsMissing):
         raise ApiError(404, _missing(body.model)) from None
-    return await services.scheduler.lease(LeaseRequest(reference, chosen.load, body.keep_alive))
 
 
 def _find(services: Services, body: native.EmbedRequest | native.EmbeddingsRequest, name: Name) -> StoredModel:

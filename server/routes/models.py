@@ -6,7 +6,7 @@ from typing import Any, Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from modelstore.errors import InvalidName, MissingName, ModelNotFound
+from modelstore.errors import BlobNotFound, InvalidName, MissingName, ModelNotFound
 from modelstore.model import StoredModel
 from modelstore.names import Name, stored_text
 from modelstore.quoting import quote
@@ -52,7 +52,8 @@ async def show_model(request: Request) -> Response:
     name = naming.local_name(asked.model, naming.REMOTE_DETAILS)
     answer = await asyncio.to_thread(_shown, services_of(request).store, name, asked)
     if request.headers.get("user-agent", "").startswith("GitHubCopilotChat/"):
-        answer["model_info"]["general.basename"] = asked.model
+        info = answer["model_info"] | {"general.basename": asked.model}
+        answer["model_info"] = dict(sorted(info.items(), key=lambda member: member[0].encode()))
     return JsonResponse(answer)
 
 
@@ -60,7 +61,10 @@ def _shown(store: Store, name: Name, asked: ShowRequest) -> dict[str, Any]:
     model = naming.find_shown(store, name)
     if model.config.remote_host:
         raise naming.CloudDisabled(naming.REMOTE_DETAILS)
-    return show.describe(model, asked)
+    try:
+        return show.describe(model, asked)
+    except BlobNotFound:
+        raise ApiError(404, f"model '{name.short}' not found") from None
 
 
 async def copy(request: Request) -> Response:

@@ -8,12 +8,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from server import jsonout
-from server.bodies import unless_gone
 from server.dialects.native import Said
 from server.errors import ApiError, describe
 from server.inference.answer import Answer, Outcome, Piece, clock
 from server.inference.begin import Rendered, Shortcut, begin
 from server.inference.request import ChatRequest, CompletionRequest
+from server.presence import unless_gone
 from server.responses import BARE_JSON, JSON, ErrorResponse, JsonResponse
 from server.services import services_of
 from server.stream import LiveResponse
@@ -55,7 +55,7 @@ async def respond(
     except Exception as error:  # nothing has been sent: the status can still tell
         begun.close()
         if answer := describe(error):
-            return ErrorResponse(answer, BARE_JSON if stream else JSON)
+            return ErrorResponse(answer, BARE_JSON if stream and not begun.full_header else JSON)
         raise
     except BaseException:
         begun.close()

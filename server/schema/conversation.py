@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from typing import Any, Final, Generic, TypeVar, cast
 
 from server.gojson.types import ANY, IMAGE, INT, STRING, Custom, ListOf, MapOf, Object
-from server.gojson.walk import DecodeError, Decoder, Walk
+from server.gojson.walk import DecodeError, Decoder, Schema, Walk
 from server.messages import Message, Parameters, Property, Tool, ToolCall
 
 T = TypeVar("T")
@@ -31,6 +31,9 @@ class _Shallow(Generic[T]):
 
     def zero(self) -> T:
         return self._inner.zero()
+
+    def schema(self) -> Schema:
+        return {"allOf": [self._inner]}
 
 
 def _is_shallow(value: Any) -> bool:
@@ -64,6 +67,9 @@ class _FreeObject:
     def zero(self) -> dict[str, Any]:
         return {}
 
+    def schema(self) -> Schema:
+        return {"type": "object"}
+
 
 class _Properties:
     """The parameters of a tool by name, in their order."""
@@ -79,6 +85,9 @@ class _Properties:
     def zero(self) -> dict[str, Property]:
         return {}
 
+    def schema(self) -> Schema:
+        return {"allOf": [MapOf(_PROPERTY)]}
+
 
 class _TypeNames:
     """A type, or a list of types."""
@@ -91,6 +100,9 @@ class _TypeNames:
 
     def zero(self) -> list[str]:
         return []
+
+    def schema(self) -> Schema:
+        return {"anyOf": [STRING, ListOf(STRING)]}
 
 
 _PROPERTY: Final = Object(
@@ -122,6 +134,9 @@ class _Parameters:
 
     def zero(self) -> Parameters:
         return Parameters()
+
+    def schema(self) -> Schema:
+        return {"allOf": [_MEMBERS]}
 
 
 _MEMBERS: Final = Object(

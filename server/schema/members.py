@@ -6,7 +6,7 @@ from scheduler.requests import FOREVER
 from server.gojson import duration
 from server.gojson.scan import Number
 from server.gojson.types import ANY, STRING, MapOf
-from server.gojson.walk import DecodeError, Walk, kind_of
+from server.gojson.walk import DecodeError, Schema, Walk, kind_of
 
 Think: TypeAlias = bool | Literal["high", "medium", "low", "max"]
 
@@ -35,9 +35,12 @@ class _Think:
     def zero(self) -> Think:
         return False
 
+    def schema(self) -> Schema:
+        return {"enum": [True, False, *_LEVELS]}
+
 
 class _KeepAlive:
-    """`keep_alive`: seconds, or text in Go's notation; negative is for ever."""
+    """`keep_alive`: seconds, or text in Go's notation; negative is for ever. Less than a nanosecond is nothing."""
 
     go = "api.Duration"
     takes_null = False
@@ -54,10 +57,13 @@ class _KeepAlive:
             seconds = float(value)
         else:
             raise DecodeError(f"Unsupported type: '{_GO_KINDS[kind_of(value)]}'")
-        return seconds if 0 <= seconds < _LONGEST_SECONDS else FOREVER
+        return int(seconds * 1e9) / 1e9 if 0 <= seconds < _LONGEST_SECONDS else FOREVER
 
     def zero(self) -> float:
         return 0.0
+
+    def schema(self) -> Schema:
+        return {"anyOf": [{"type": "number"}, {"type": "string", "pattern": duration.PATTERN}]}
 
 
 THINK: Final = _Think()

@@ -27,6 +27,9 @@ class GenerateRequest:
     raw: bool = False
     format: str = ""
     """JSON text as sent; empty when there is none."""
+    grammar: str = ""
+    """GBNF."""
+    regex: str = ""
     keep_alive: float | None = None
     """Seconds; FOREVER."""
     images: list[bytes] = field(default_factory=list[bytes])
@@ -43,6 +46,8 @@ _SHARED: Final = {
     "model": STRING,
     "stream": BOOL,
     "format": RAW,
+    "grammar": STRING,
+    "regex": STRING,
     "keep_alive": Custom(KEEP_ALIVE),
     "options": OPTIONS,
     "think": Custom(THINK),
@@ -84,6 +89,9 @@ class ChatRequest:
     stream: bool = True
     format: str = ""
     """JSON text as sent; empty when there is none."""
+    grammar: str = ""
+    """GBNF."""
+    regex: str = ""
     keep_alive: float | None = None
     """Seconds; FOREVER."""
     options: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -7,6 +7,7 @@ Python from the thread that prepares masks.
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
@@ -29,6 +30,9 @@ _JSON_OPTIONS: Final = {
 }
 _MAX_SOURCE: Final = 1 << 20
 _NOTHING: Final[dict[str, str]] = dict.fromkeys(("NoExtension", "NoExtensionBias"), "nothing can satisfy it")
+_BAD_REGEX: Final = re.compile(
+    r'at \d+\(\d+\): invalid regex ".*?" \(in regex\): (?:regex parse error:\n.*?\nerror: )?([^\n]*)', re.DOTALL
+)
 _MAX_STATES: Final = 100_000
 """Of the automata of one matcher; a state takes one or two kilobytes."""
 
@@ -247,6 +251,8 @@ def _start(lexicon: Lexicon, grammar: str) -> Guided:
 
 def _plain(error: str) -> str:
     """The heart of a message: without the position in our wrapping, and the excerpt of it."""
+    if found := _BAD_REGEX.search(error):
+        return f"invalid regex: {found[1]}"
     _, _, heart = error.rpartition("failed to compile JSON schema: ")
     line = heart.strip().partition("\n")[0]
     return _NOTHING.get(line, line)

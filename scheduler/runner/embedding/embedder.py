@@ -18,7 +18,7 @@ from scheduler.runner.cache.slots import Slot, Slots
 from scheduler.runner.embedding.embed import EmbedJob, Vector
 from scheduler.runner.embedding.lanes import Lane, Lanes
 from scheduler.runner.engine import Context
-from scheduler.runner.engine.context import POOLING_NONE
+from scheduler.runner.engine.contextparams import POOLING_NONE
 
 COMPUTE_ERROR: Final = "Compute error."
 NO_MEMORY: Final = "failed to allocate memory for an input of this length"

@@ -13,6 +13,8 @@ from scheduler.runner.engine import Vocabulary
 
 NO_HEAD: Final = "this model has no ranking head: it cannot score documents"
 _HEADS: Final = ("cls.weight", "cls.output.weight")
+_SOFTMAX: Final = ("qwen3", "qwen3vl")
+"""Architectures whose heads choose between yes and no; the engine answers with the probability of yes."""
 _PLACES: Final = re.compile(r"\{(query|document)\}")
 
 
@@ -23,19 +25,22 @@ def has_head(weights: Sequence[str]) -> bool:
     return any(tensor.name in _HEADS for path in weights for tensor in read_header(Path(path)).tensors)
 
 
-def prepare(request: frames.Rank, vocabulary: Vocabulary, *, limit: int, template: str = "") -> EmbedJob:
+def prepare(
+    request: frames.Rank, vocabulary: Vocabulary, *, limit: int, template: str = "", architecture: str = ""
+) -> EmbedJob:
     """Tokenise the pairs, each of at most `limit` tokens. Raises `EmbedError` for one that is too long.
 
     `template` is the file's own way to write a pair, with `{query}` and `{document}`; empty where it has none.
     """
+    probabilities = architecture in _SOFTMAX
     pair = _templated(vocabulary, template, request.query) if template else _marked(vocabulary, request.query)
     inputs = [_fit(pair, document, request, vocabulary, limit) for document in request.documents]
 
     def answer(vectors: Sequence[Vector], tokens: int) -> frames.Frame:
         if not vectors:
-            return frames.Ranked(request.id, [], 0)
+            return frames.Ranked(request.id, [], 0, probabilities)
         rows = finish(np.stack(vectors), unit=False)
-        return frames.Ranked(request.id, [float(row[0]) for row in rows], tokens)
+        return frames.Ranked(request.id, [float(row[0]) for row in rows], tokens, probabilities)
 
     return EmbedJob(request.id, inputs, answer)
 

@@ -6,11 +6,13 @@ model.py       weights and adapters
 mapping.py     gives back pages of mapped weights
 projector.py   pictures and sounds: the pieces they are cut into, and rows of the model's input for these
 context.py     KV memory, the batch, decode, logits and embeddings
+contextparams.py  its sizes
 sampler.py     chooses one of a few candidates
 log.py         what the engine says while it loads: memory, offload, errors
 """
 
-from scheduler.runner.engine.context import Context, ContextParams
+from scheduler.runner.engine.context import Context
+from scheduler.runner.engine.contextparams import ContextParams
 from scheduler.runner.engine.library import IncompatibleBinding
 from scheduler.runner.engine.log import EngineLog
 from scheduler.runner.engine.model import Model, ModelLoadError, ModelParams

@@ -1,46 +1,26 @@
 """KV memory, the batch, decode, and what comes out of it. Used by one thread only."""
 
 import ctypes
+import logging
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from scheduler.faults import tells_of_memory
 from scheduler.runner.cache.memory import MemoryKind, State
+from scheduler.runner.engine.contextparams import POOLING_RANK, ContextParams, native_params
 from scheduler.runner.engine.library import native
 from scheduler.runner.engine.log import EngineLog
 from scheduler.runner.engine.model import Model, ModelLoadError
 
-KV_TYPES: Final = {
-    "f32": 0, "f16": 1, "q4_0": 2, "q4_1": 3, "q5_0": 6, "q5_1": 7, "q8_0": 8, "iq4_nl": 20, "bf16": 30,
-}  # fmt: skip
-"""ggml's numbers of the types that a KV cache may have."""
-POOLING_UNSPECIFIED: Final = -1
-POOLING_NONE: Final = 0
-POOLING_RANK: Final = 4
-_FLASH: Final = {None: -1, False: 0, True: 1}
+_notes = logging.getLogger(__name__)
 
-
-@dataclass(frozen=True, slots=True)
-class ContextParams:
-    """Sizes in tokens."""
-
-    cells: int
-    """KV cells of all sequences together."""
-    sequences: int
-    batch: int
-    """Most tokens in one decode."""
-    threads: int
-    embedding: bool = False
-    flash_attention: bool | None = None
-    kv_cache_type: str = "f16"
-    physical_batch: int = 0
-    """Most of them that are computed together; 0: all."""
-    first_cells: int = 0
-    """KV cells to begin with, until `move_to`; 0: all of them."""
+_EXACT: Final = ("f32", "f16", "bf16")
+_ALWAYS: Final = "f16"
 
 
 class Context:
@@ -53,20 +33,24 @@ class Context:
     """
 
     def __init__(self, model: Model, params: ContextParams, log: EngineLog) -> None:
-        """Raises `ModelLoadError` with the engine's words when memory or parameters do not allow the context."""
+        """Its `kv_cache_type` is f16 where the engine refuses a quantised one, as for heads that are no multiple of its
+        blocks.
+
+        Raises `ModelLoadError` with the engine's words when memory or parameters do not allow the context.
+        """
         lib = native()
         self._lib = lib
         self._model = model
         self._params = params
         self._log = log
-        self._adopt(self._create(params.first_cells or params.cells))
+        self._adopt(self._first())
         self.batch_size: int = lib.llama_n_batch(self.pointer)
         self.physical_batch: int = lib.llama_n_ubatch(self.pointer)
         self.pooling: int = lib.llama_pooling_type(self.pointer)
         self.can_shift: bool = bool(self._memory) and lib.llama_memory_can_shift(self._memory)
         self.window: int = lib.llama_model_n_swa(model.pointer)
         self.kind = MemoryKind.STATE if model.recurrent else MemoryKind.WINDOW if self.window else MemoryKind.WHOLE
-        self.moves_in_place = self.can_shift and self.kind is not MemoryKind.STATE and _rotates(model, params)
+        self.moves_in_place = self.can_shift and self.kind is not MemoryKind.STATE and _rotates(model, self._params)
         self._row_type: Any = ctypes.c_float * model.vocabulary.size
         self._logits_address = _returning_address(lib.llama_get_logits_ith)
         self._width = model.embedding_width
@@ -74,8 +58,24 @@ class Context:
         self._pooled_width: int = lib.llama_model_n_cls_out(model.pointer) if ranks else self._width
         self._allocate_batch(max(self.batch_size, 1))
 
+    def _first(self) -> Any:
+        cells, kind = self._params.first_cells or self._params.cells, self.kv_cache_type
+        try:
+            return self._create(cells)
+        except ModelLoadError as refusal:
+            if kind in _EXACT or refusal.unsupported or tells_of_memory(str(refusal)):
+                raise
+            _notes.warning("the KV cache cannot be of type %s, using %s: %s", kind, _ALWAYS, refusal)
+            self._log.errors.clear()
+        self._params = replace(self._params, kv_cache_type=_ALWAYS)
+        return self._create(cells)
+
+    @property
+    def kv_cache_type(self) -> str:
+        return self._params.kv_cache_type
+
     def _create(self, cells: int) -> Any:
-        pointer = self._lib.llama_init_from_model(self._model.pointer, _native_params(self._lib, self._params, cells))
+        pointer = self._lib.llama_init_from_model(self._model.pointer, native_params(self._lib, self._params, cells))
         if not pointer:
             raise ModelLoadError(self._log.reason() or "failed to create the context")
         self._attach_adapters(pointer)
@@ -333,19 +333,3 @@ def _returning_address(function: Any) -> Any:
 
 def _bytes(state: State) -> Any:
     return state.ctypes.data_as(ctypes.POINTER(ctypes.c_uint8))
-
-
-def _native_params(lib: Any, params: ContextParams, cells: int) -> Any:
-    native_params = lib.llama_context_default_params()
-    native_params.n_ctx = cells
-    native_params.swa_full = False
-    native_params.n_seq_max = params.sequences
-    native_params.n_batch = params.batch
-    native_params.n_ubatch = params.physical_batch or params.batch
-    native_params.n_threads = native_params.n_threads_batch = params.threads
-    native_params.flash_attn_type = _FLASH[params.flash_attention]
-    native_params.type_k = native_params.type_v = KV_TYPES[params.kv_cache_type]
-    native_params.embeddings = params.embedding
-    native_params.kv_unified = params.embedding
-    native_params.pooling_type = POOLING_UNSPECIFIED if params.embedding else POOLING_NONE
-    return native_params

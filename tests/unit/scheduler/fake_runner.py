@@ -3,7 +3,7 @@
 Weights called `fail…` are refused, `oom…` for want of memory; `die…`, `exit…` and `leave…` end the process while
 loading, `hang…` never load, `slow…` load with signs of life, `retry…` after a complaint. A prompt says, separated by
 spaces, what happens: `say:x`, `log:line`, `raw`, `fail:text`, `exit:3`, `kill`, `done`, `close`; without an end it
-stays open.
+stays open. With `--deaf` it hangs before it reads anything.
 """
 
 import os
@@ -128,6 +128,8 @@ def answer(frame: frames.Command) -> None:
 def main() -> None:
     if "--stubborn" in sys.argv:
         threading.Thread(target=time.sleep, args=(60,)).start()
+    if "--deaf" in sys.argv:
+        time.sleep(60)
     reader = frames.command_reader()
     while data := os.read(0, 1 << 16):
         for frame in reader.feed(data):

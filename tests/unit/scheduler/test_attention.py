@@ -1,9 +1,11 @@
 """OLLAMA_FLASH_ATTENTION and OLLAMA_KV_CACHE_TYPE: what is asked of the runner, accepted, refused and automatic."""
 
+import msgspec
 import pytest
 
-from scheduler.requests import Limits
-from tests.unit.scheduler.fakes import GB, cuda, world
+from scheduler import frames
+from scheduler.requests import Block, Limits
+from tests.unit.scheduler.fakes import GB, FakeRunner, cuda, world
 
 pytestmark = pytest.mark.anyio
 
@@ -66,3 +68,31 @@ async def test_a_request_for_the_processor_on_a_machine_with_a_gpu_is_planned_fo
     async with world(cuda(20 * GB, compute=MODERN)) as one:
         (await one.lease("a", num_gpu=0)).release()
         assert one.spawn.runners[0].load.flash_attention is False
+
+
+async def test_a_type_that_the_model_cannot_have_is_said_with_its_name(capsys: pytest.CaptureFixture[str]) -> None:
+    async with world(cuda(20 * GB, compute=MODERN), limits=Limits(kv_cache_type="q8_0")) as one:
+        (await one.lease("a", block_count=1, blocks=(Block(keys=80, values=80, head=80),))).release()
+        assert one.spawn.runners[0].load.kv_cache_type == "f16"
+    logged = capsys.readouterr().out
+    assert "the heads of the model are no multiple of a block of OLLAMA_KV_CACHE_TYPE" in logged
+    assert "a:latest" in logged
+    assert "q8_0" in logged
+
+
+async def test_a_type_that_the_engine_refuses_is_said_with_its_name(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The header did not tell; the runner has loaded it with f16."""
+
+    def loaded(runner: FakeRunner) -> frames.Loaded:
+        return msgspec.structs.replace(tell(runner), kv_cache_type="f16")
+
+    tell = FakeRunner.loaded
+    monkeypatch.setattr(FakeRunner, "loaded", loaded)
+    async with world(cuda(20 * GB, compute=MODERN), limits=Limits(kv_cache_type="q4_0")) as one:
+        (await one.lease("a")).release()
+        assert one.spawn.runners[0].load.kv_cache_type == "q4_0"
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "refused the KV cache type" in line]
+    assert "a:latest" in line
+    assert "q4_0" in line

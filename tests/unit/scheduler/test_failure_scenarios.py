@@ -4,12 +4,15 @@ import asyncio
 
 import pytest
 
-from scheduler.errors import InsufficientMemory, LoadFailed, LoadStalled, RunnerDied, RunnerFailed
+from scheduler.devices import Host
+from scheduler.errors import InsufficientMemory, LoadFailed, LoadStalled, RunnerDied, RunnerFailed, SpareHung
 from scheduler.ladder import UNREDUCED, Ladder, next_rung
 from scheduler.requests import Block, Limits
 from tests.unit.scheduler.fakes import GB, cuda, settle, world
 
 pytestmark = pytest.mark.anyio
+
+GIB = 1 << 30
 
 
 def starved() -> LoadFailed:
@@ -22,6 +25,7 @@ def starved() -> LoadFailed:
 def climb(ladder: Ladder | None, **changes: object) -> Ladder | None:
     assert ladder is not None
     state: dict[str, object] = {
+        "projector_on_gpu": False,
         "idle_others": False,
         "num_ctx": 4096,
         "num_ctx_auto": True,
@@ -46,6 +50,13 @@ def test_the_whole_way_down() -> None:
     assert climb(ladder, num_ctx=4096) is None
     assert ladder is not None
     assert len(ladder.reductions(16384)) == 2
+
+
+def test_a_projector_goes_first_and_only_once() -> None:
+    ladder = climb(UNREDUCED, projector_on_gpu=True, idle_others=True, num_ctx=16384, gpu_layers=30)
+    assert ladder == Ladder(projector_on_host=True)
+    ladder = climb(ladder, idle_others=True)
+    assert ladder == Ladder(projector_on_host=True, clear=True)
 
 
 def test_what_was_asked_for_is_never_reduced() -> None:
@@ -135,6 +146,47 @@ async def test_out_of_memory_on_a_gpu_takes_layers_off_it_three_times() -> None:
         await w.lease("a", num_ctx=8192, blocks=(Block(),) * 29)
         assert [runner.load.num_gpu for runner in w.spawn.runners] == [-1, 20, 10, 0]
         assert w.scheduler.loaded()[0].reduced
+
+
+async def test_out_of_memory_on_a_gpu_is_told_in_its_memory() -> None:
+    """A number of layers and a context that were asked for: there is nothing to give up."""
+    async with world(cuda(20 * GB)) as w:
+        w.spawn.failures = [starved()]
+        with pytest.raises(InsufficientMemory) as failed:
+            await w.lease("a", num_ctx=8192, num_gpu=99)
+        assert str(failed.value).startswith("model requires more gpu memory (")
+        assert str(failed.value).endswith(
+            ") than is available (18.6 GiB): unable to allocate CUDA0 buffer: out of memory"
+        )
+
+
+async def test_out_of_memory_on_the_host_beside_a_gpu_is_told_in_that_of_the_host() -> None:
+    async with world(cuda(20 * GB), host=Host(total=16 * GIB, free=8 * GIB)) as w:
+        w.spawn.failures = [LoadFailed("unable to allocate CPU buffer", out_of_memory=True)]
+        with pytest.raises(InsufficientMemory, match=r"system memory \(.*\) than is available \(8.0 GiB\): unable"):
+            await w.lease("a", num_ctx=8192, num_gpu=99)
+
+
+async def test_out_of_memory_moves_the_projector_to_the_host_before_anything_else() -> None:
+    """Others stay loaded, and the context is the one that was asked for."""
+    async with world(cuda(20 * GB)) as w:
+        (await w.lease("b")).release()
+        w.spawn.failures = [starved(), None]
+        await w.lease("a", num_ctx=8192, projectors=("p",), projector_bytes=GB)
+        assert [runner.load.projector_on_gpu for runner in w.spawn.runners] == [False, True, False]
+        assert w.loaded == ["a", "b"]
+        assert {row.model.key: row.reduced for row in w.scheduler.loaded()}["a"] == ("projector on the CPU",)
+
+
+async def test_a_runner_in_reserve_that_hangs_costs_nobody_an_error() -> None:
+    """Another one is started for the same request, and the one behind it waits no longer than that."""
+    async with world() as w:
+        w.spawn.failures = [SpareHung(), None]
+        first, second = w.ask("a"), w.ask("a")
+        await first
+        await second
+        assert w.spawn.names == ["a", "a"]
+        assert w.spawn.runners[0].stopped
 
 
 async def test_another_failure_touches_no_other_model_and_is_not_tried_again() -> None:

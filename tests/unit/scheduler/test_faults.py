@@ -16,6 +16,7 @@ from scheduler.stderr import LineBuffer
         ("x GGML_ASSERT(a == b) failed", "GGML_ASSERT(a == b) failed"),
         ("ValueError: bad", "Error: bad"),
         ("load_tensors: ok", ""),
+        ("llama_init_from_model: model default pooling_type is [-1], but [0] was specified", ""),
         ("ggml_cuda_init: failed to initialize CUDA: unknown error",) * 2,
         ("terminate called, what():  vk::Device::waitForFences: ErrorDeviceLost",) * 2,
         ("failed to initialize the context: std::bad_alloc", "failed to initialize the context: std::bad_alloc"),

@@ -6,7 +6,6 @@ from scheduler.devices import Device, Host, Snapshot
 from scheduler.launch import (
     automatic_batch,
     flash_attention,
-    kv_cache_type,
     memory_map,
     physical_batch,
     surcharge,
@@ -65,21 +64,6 @@ def test_flash_attention_on_the_processor_and_elsewhere() -> None:
     assert flash_attention(None, [], embedding=True) is None
     assert flash_attention(True, []) is True
     assert flash_attention(None, [Device("0", "Metal", "Metal", 1, 1)]) is None
-
-
-@pytest.mark.parametrize(
-    ("wanted", "flash", "result"),
-    [
-        ("", None, "f16"),
-        ("Q8_0", None, "q8_0"),
-        (" bf16 ", False, "bf16"),
-        ("q4_0", False, "f16"),
-        ("q4_0", True, "q4_0"),
-        ("q4_K", True, "f16"),
-    ],
-)
-def test_the_type_of_the_cache(wanted: str, flash: bool | None, result: str) -> None:
-    assert kv_cache_type(wanted, flash) == result
 
 
 def mapped(*gpus: Device, platform: str = "linux", host: Host | None = None, **changes: object) -> bool | None:

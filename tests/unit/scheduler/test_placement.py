@@ -4,17 +4,18 @@ import dataclasses
 
 import pytest
 
+from scheduler.choice import Choice, choose_gpus
 from scheduler.devices import Device, Host, Snapshot, Usage, account, available
 from scheduler.errors import InsufficientMemory
 from scheduler.ladder import UNREDUCED, Ladder
-from scheduler.placement import Choice, Placement, Wish, choose_gpus, place
+from scheduler.placement import Placement, Wish, place
 from scheduler.plan import Evict, Refuse, Resident, Start, Survey, Target, decide, environment, load_frame
 from scheduler.requests import Block, Limits, ModelFacts
 from scheduler.spec import default_context, resolve
 from tests.unit.scheduler.fakes import GB, cuda, wish
 
 GIB = 1 << 30
-MB = 10**6
+MB, MIB = 10**6, 1 << 20
 BIG_HOST = Host(total=64 * GB, free=64 * GB, threads=8)
 
 LLAMA = ModelFacts(
@@ -287,7 +288,51 @@ def test_a_gpu_without_room_for_a_layer_gets_none() -> None:
 def test_a_projector_keeps_its_room_free() -> None:
     with_projector = dataclasses.replace(LLAMA, projector_bytes=GB)
     plain = placed(cuda(5 * GB), num_ctx=4096).gpu_layers
-    assert placed(cuda(5 * GB), num_ctx=4096, facts=with_projector).gpu_layers < plain
+    placement = placed(cuda(5 * GB), num_ctx=4096, facts=with_projector)
+    assert placement.projector_on_gpu
+    assert placement.gpu_layers < plain
+
+
+SEEING = dataclasses.replace(LLAMA, block_count=80, blocks=LLAMA.blocks[:1] * 80, projector_bytes=933 * MIB)
+
+
+@pytest.mark.parametrize(("free", "there"), [(24 * GIB, True), (7900 * MIB, True), (1500 * MIB, False)])
+def test_a_projector_goes_where_there_is_room_for_it_and_what_it_computes_with(free: int, there: bool) -> None:
+    assert placed(cuda(free), num_ctx=4096, facts=SEEING).projector_on_gpu is there
+
+
+@pytest.mark.parametrize(("num_gpu", "there"), [(0, False), (10, False), (80, False), (81, True), (999, True)])
+def test_beside_a_part_of_the_layers_the_projector_stays_on_the_host(num_gpu: int, there: bool) -> None:
+    assert placed(cuda(24 * GIB), num_ctx=4096, facts=SEEING, num_gpu=num_gpu).projector_on_gpu is there
+
+
+def test_the_smallest_of_the_gpus_decides_about_the_projector() -> None:
+    """Both are needed for the layers, and one has no room for the projector: it is on neither."""
+    facts = dataclasses.replace(LLAMA, projector_bytes=GB)
+    one = Limits(num_parallel=1)
+    small = cuda(2 * GB, id="b")
+    pair = placed(cuda(6 * GB, id="a"), small, num_ctx=4096, num_batch=64, facts=facts, limits=one)
+    assert ({gpu.id for gpu in pair.gpus}, pair.projector_on_gpu) == ({"a", "b"}, False)
+    alone = placed(cuda(24 * GB, id="a"), small, num_ctx=4096, num_batch=64, facts=facts, limits=one)
+    assert ([gpu.id for gpu in alone.gpus], alone.projector_on_gpu) == (["a"], True)
+
+
+def test_a_projector_counts_where_it_is() -> None:
+    """On the first GPU, or in the memory of the host, and never twice."""
+    there = placed(cuda(40 * GB), num_ctx=4096, facts=SEEING, num_gpu=81)
+    none = dataclasses.replace(SEEING, projector_bytes=0)
+    without = placed(cuda(40 * GB), num_ctx=4096, facts=none, num_gpu=81)
+    assert there.usage.gpus["GPU-0"] == without.usage.gpus["GPU-0"] + SEEING.projector_bytes
+    assert there.usage.host == without.usage.host
+    part = placed(cuda(40 * GB), num_ctx=4096, facts=SEEING, num_gpu=10)
+    plain = placed(cuda(40 * GB), num_ctx=4096, facts=none, num_gpu=10)
+    assert part.usage.gpus == plain.usage.gpus
+    assert part.usage.host == plain.usage.host + SEEING.projector_bytes
+    host, bare = placed(num_ctx=4096, facts=SEEING), placed(num_ctx=4096, facts=none)
+    assert host.usage.host == bare.usage.host + SEEING.projector_bytes
+    moved = placed(cuda(40 * GB), num_ctx=4096, facts=SEEING, ladder=Ladder(projector_on_host=True))
+    assert (moved.projector_on_gpu, moved.num_gpu) == (False, -1)
+    assert moved.usage.host == without.usage.host + SEEING.projector_bytes
 
 
 def test_a_draft_model_counts_with_its_cache_unless_it_is_not_used() -> None:
@@ -317,6 +362,63 @@ def test_a_header_without_blocks_goes_whole_or_not_at_all() -> None:
 def test_cut_layers_stay_on_the_host() -> None:
     placement = placed(cuda(24 * GB), ladder=Ladder(num_ctx=4096, cuts=1))
     assert (placement.gpu_layers, placement.num_ctx) == (22, 4096)
+
+
+# -- attention and cache ------------------------------------------------------------------------------------------
+
+MODERN, OLD = (8, 6), (5, 2)
+QUANTISED = Limits(kv_cache_type="q8_0", num_parallel=1)
+
+
+def test_a_gpu_that_is_not_used_has_no_say_in_flash_attention() -> None:
+    new, old = cuda(24 * GB, id="new", compute=MODERN), cuda(8 * GB, id="old", compute=OLD)
+    placement = placed(new, old, num_ctx=4096, limits=QUANTISED)
+    assert [one.id for one in placement.gpus] == ["new"]
+    assert (placement.flash_attention, placement.kv_type, placement.kv_complaint) == (None, "q8_0", "")
+
+
+def test_a_gpu_without_flash_attention_that_is_used_turns_it_off() -> None:
+    new, old = cuda(8 * GB, id="new", compute=MODERN), cuda(24 * GB, id="old", compute=OLD)
+    placement = placed(new, old, num_ctx=4096, limits=QUANTISED)
+    assert [one.id for one in placement.gpus] == ["old"]
+    assert (placement.flash_attention, placement.kv_type) == (False, "f16")
+    assert "OLLAMA_FLASH_ATTENTION must be enabled" in placement.kv_complaint
+    both = placed(new, old, num_ctx=4096, limits=dataclasses.replace(QUANTISED, spread=True))
+    assert len(both.gpus) == 2
+    assert both.flash_attention is False
+
+
+def test_a_gpu_that_gets_no_layer_has_no_say_either() -> None:
+    """Also where all GPUs are wanted: this one has no room for any."""
+    new, old = cuda(24 * GB, id="new", compute=MODERN), cuda(400 * MB, id="old", compute=OLD)
+    placement = placed(new, old, num_ctx=4096, limits=dataclasses.replace(QUANTISED, spread=True))
+    assert [one.id for one in placement.gpus] == ["new"]
+    assert (placement.flash_attention, placement.kv_type) == (None, "q8_0")
+
+
+def test_the_word_of_the_operator_stands_whatever_the_gpus_can_do() -> None:
+    new, old = cuda(8 * GB, id="new", compute=MODERN), cuda(24 * GB, id="old", compute=OLD)
+    on = placed(new, old, num_ctx=4096, limits=dataclasses.replace(QUANTISED, flash_attention=True))
+    assert (on.flash_attention, on.kv_type) == (True, "q8_0")
+    off = placed(new, old, num_ctx=4096, limits=dataclasses.replace(QUANTISED, flash_attention=False))
+    assert (off.flash_attention, off.kv_type) == (False, "f16")
+
+
+def test_a_gpu_that_is_too_small_for_anything_leaves_the_processor_its_own_way() -> None:
+    placement = placed(cuda(400 * MB, compute=MODERN), num_ctx=4096)
+    assert placement.gpus == ()
+    assert (placement.flash_attention, placement.projector_on_gpu) == (False, False)
+
+
+@pytest.mark.parametrize(("head", "kind"), [(128, "q8_0"), (96, "q8_0"), (80, "f16"), (0, "q8_0")])
+def test_heads_that_are_no_multiple_of_a_block_are_stored_as_they_are(head: int, kind: str) -> None:
+    """And counted so: the engine would refuse."""
+    odd = dataclasses.replace(LLAMA, blocks=(dataclasses.replace(LLAMA.blocks[0], head=head),) * 32)
+    placement = placed(num_ctx=4096, facts=odd, limits=QUANTISED)
+    assert placement.kv_type == kind
+    assert bool(placement.kv_complaint) is (kind == "f16")
+    exact = placed(num_ctx=4096, facts=LLAMA, limits=Limits(num_parallel=1))
+    assert (placement.usage.host >= exact.usage.host) is (kind == "f16")
 
 
 # -- the next step ------------------------------------------------------------------------------------------------

@@ -12,12 +12,15 @@ from typing import TypeVar
 import pytest
 
 from scheduler import frames
-from scheduler.errors import LoadFailed, LoadStalled, RunnerDied, RunnerFailed, ShuttingDown, WeightsMissing
+from scheduler.dying import is_exiting
+from scheduler.errors import LoadFailed, LoadStalled, RunnerDied, RunnerFailed, ShuttingDown, SpareHung, WeightsMissing
+from scheduler.loop import Scheduler
 from scheduler.ping import PATIENCE, SILENCE, Ping
 from scheduler.ports import Stream
-from scheduler.process import RunnerProcess, State, is_exiting
+from scheduler.process import CONFIRMATION, RunnerProcess, State
+from scheduler.requests import Limits
 from scheduler.spawner import RunnerSpawner
-from tests.unit.scheduler.fakes import FakeClock, until
+from tests.unit.scheduler.fakes import FakeClock, FakeDevices, until, wish
 
 pytestmark = pytest.mark.anyio
 
@@ -175,6 +178,23 @@ async def test_a_complaint_that_the_engine_overcomes_fails_nothing(tmp_path: Pat
         with pytest.raises(RunnerFailed) as failed:
             await soon(runner.generate({"prompt": "fail:Compute_error."}).next())
         assert failed.value.message == "Compute error."
+
+
+async def test_what_the_log_says_of_the_load_explains_no_later_death_even_if_it_comes_behind(tmp_path: Path) -> None:
+    """The two pipes are read in any order."""
+    async with process(tmp_path, options=("--deaf",)) as runner:
+        loading = asyncio.create_task(runner.ready())
+        await until(lambda: runner.state is State.LOADING)
+        info = frames.Loaded(8, 0, 1, 1, False, "", "", True, [], 0, 0)
+        runner.pipe_data_received(1, frames.encode(info))
+        runner.pipe_data_received(2, b"error: no room, trying again\n")
+        assert await soon(loading) == info
+        assert runner.pid is not None
+        answer = runner.generate({"prompt": ""})
+        os.kill(runner.pid, signal.SIGKILL)
+        with pytest.raises(RunnerDied) as died:
+            await soon(answer.next())
+        assert died.value.detail == "signal: killed"
 
 
 async def test_an_end_without_a_reason_has_no_debris_in_its_text(tmp_path: Path) -> None:
@@ -452,3 +472,85 @@ async def test_a_spare_that_cannot_be_started_is_no_error(tmp_path: Path) -> Non
     spawner.warm({})
     await clock.advance(1.0)
     await soon(spawner.close())
+
+
+@asynccontextmanager
+async def in_reserve(tmp_path: Path, clock: FakeClock, *options: str) -> AsyncGenerator[RunnerProcess]:
+    """A process that was started without a model and is given one now; it may be slow to take it, or never do."""
+    spawner = RunnerSpawner(clock=clock, command=(*FAKE, *options))
+    spawner.warm({})
+    await clock.advance(1.0)
+    spare = spawner.spare
+    assert spare is not None
+    await until(lambda: spare.alive)
+    assert spawner(load(tmp_path, "hang"), {}) is spare
+    yield spare
+    await soon(spare.stop(grace=0.0))
+    await soon(spawner.close())
+    assert clock.timers == []
+
+
+async def test_a_spare_that_hangs_is_given_up_before_the_load_timeout(tmp_path: Path) -> None:
+    clock = FakeClock()
+    async with in_reserve(tmp_path, clock, "--deaf") as spare:
+        loading = asyncio.create_task(spare.ready())
+        await until(lambda: spare.state is State.LOADING)
+        await clock.advance(CONFIRMATION - 0.1)
+        assert not loading.done()
+        await clock.advance(0.1)
+        with pytest.raises(SpareHung):
+            await soon(loading)
+
+
+async def test_a_spare_that_takes_its_load_late_may_load_as_long_as_it_likes(tmp_path: Path) -> None:
+    """A line in its log is no answer: only a frame shows that it is with its load."""
+    clock = FakeClock()
+    async with in_reserve(tmp_path, clock, "--deaf") as spare:
+        loading = asyncio.create_task(spare.ready())
+        await until(lambda: spare.state is State.LOADING)
+        await clock.advance(CONFIRMATION - 0.1)
+        spare.pipe_data_received(2, b"still importing\n")
+        spare.pipe_data_received(1, frames.encode(frames.Progress(0.0)))
+        await clock.advance(1000.0)
+        assert not loading.done()
+        await soon(spare.stop(grace=0.0))
+        with pytest.raises(LoadFailed):
+            await soon(loading)
+
+
+async def test_a_process_that_was_started_for_its_load_has_all_the_load_timeout(tmp_path: Path) -> None:
+    """There is nothing to be gained by starting the same thing again."""
+    clock = FakeClock()
+    runner = RunnerProcess({}, command=(*FAKE, "--deaf"), clock=clock)
+    runner.assign(load(tmp_path))
+    loading = asyncio.create_task(runner.ready())
+    await until(lambda: runner.state is State.LOADING)
+    await clock.advance(1000.0)
+    assert not loading.done()
+    await soon(runner.stop(grace=0.0))
+    with pytest.raises(LoadFailed):
+        await soon(loading)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals are of POSIX")
+async def test_a_stopped_spare_is_replaced_and_the_request_is_served(tmp_path: Path) -> None:
+    """Through the whole scheduler: the client notices nothing but some seconds."""
+    clock = FakeClock()
+    spawner = RunnerSpawner(clock=clock, command=FAKE, load_timeout=300.0)
+    scheduler = Scheduler(Limits(), devices=FakeDevices(), spawn=spawner, clock=clock)
+    await scheduler.start()
+    await clock.advance(1.0)
+    spare = spawner.spare
+    assert spare is not None
+    await until(lambda: spare.alive)
+    assert spare.pid is not None
+    os.kill(spare.pid, signal.SIGSTOP)
+    path = load(tmp_path).weights[0]
+    asked = asyncio.create_task(scheduler.lease(wish("a", weights=(path,))))
+    await until(lambda: spare.state is State.LOADING)
+    await clock.advance(CONFIRMATION)
+    lease = await soon(asked)
+    assert spare.state is State.GONE
+    assert await soon(lease.detokenize([104, 105])) == "hi"
+    lease.release()
+    await soon(scheduler.stop())

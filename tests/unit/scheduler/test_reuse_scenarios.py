@@ -188,6 +188,20 @@ async def test_num_gpu_asked_for_reloads_and_left_open_does_not() -> None:
         assert len(w.spawn.runners) == 2
 
 
+async def test_whoever_needs_only_the_vocabulary_takes_the_model_as_it_is() -> None:
+    """A model is loaded with other options than a request names, which says that they do not matter."""
+    async with world() as w:
+        (await w.lease("a", num_ctx=64, num_gpu=99)).release()
+        lease = await w.lease("a", num_ctx=32, adapters=("1",), as_loaded=True)
+        assert lease.info.num_ctx == 64
+        assert len(w.spawn.runners) == 1
+
+
+async def test_the_options_count_where_a_model_for_its_vocabulary_is_not_loaded() -> None:
+    async with world() as w:
+        assert (await w.lease("a", num_ctx=32, as_loaded=True)).info.num_ctx == 32
+
+
 async def test_the_training_length_is_what_is_loaded_and_shown() -> None:
     """100,000 tokens are asked of a model trained on 32: 32 are loaded, recorded and shown."""
     async with world() as w:

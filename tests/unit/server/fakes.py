@@ -83,7 +83,7 @@ class ScriptedStream:
 
 
 class ScriptedRunner:
-    """A token is a character. Implements what leases need of `scheduler.ports.Runner`."""
+    """A token is a character, and 1 what belongs in front. Implements what leases need of `scheduler.ports.Runner`."""
 
     def __init__(self) -> None:
         self.script: list[list[Chunk | Exception]] = []
@@ -93,6 +93,9 @@ class ScriptedRunner:
         """A generation has begun."""
         self.embeds: list[EmbedFields] = []
         self.embedded: frames.Embedded | Exception = frames.Embedded(1, [b"[0.6,0.8]"], 3)
+        self.ranks: list[tuple[str, list[str]]] = []
+        """Queries and documents."""
+        self.ranked: frames.Ranked | Exception = frames.Ranked(1, [], 0)
         self.dead: RunnerDied | None = None
 
     def generate(self, fields: GenerateFields) -> ScriptedStream:
@@ -111,8 +114,14 @@ class ScriptedRunner:
     async def tokenize(self, texts: list[str], *, add_special: bool, count_only: bool) -> frames.Tokens:
         if self.dead:
             raise self.dead
-        tokens = [[ord(letter) for letter in text] for text in texts]
+        tokens = [[1] * add_special + [ord(letter) for letter in text] for text in texts]
         return frames.Tokens(1, [len(one) for one in tokens], [] if count_only else tokens)
+
+    async def rank(self, query: str, documents: list[str], *, truncate: bool) -> frames.Ranked:
+        self.ranks.append((query, documents))
+        if isinstance(self.ranked, Exception):
+            raise self.ranked
+        return self.ranked
 
     async def detokenize(self, tokens: list[int]) -> str:
         return "".join(map(chr, tokens))

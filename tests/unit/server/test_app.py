@@ -43,7 +43,7 @@ async def test_the_cloud_is_disabled(http: httpx.AsyncClient) -> None:
     assert (await http.get("/api/status")).json() == {"cloud": {"disabled": True, "source": "env"}}
 
 
-@pytest.mark.parametrize("path", ["/nope", "/api", "/docs", "/redoc", "/openapi.json", "/API/TAGS", "/api/tags%20"])
+@pytest.mark.parametrize("path", ["/nope", "/api", "/docs", "/redoc", "/openapi.yaml", "/API/TAGS", "/api/tags%20"])
 async def test_an_unknown_path(http: httpx.AsyncClient, path: str) -> None:
     answer = await http.get(path)
     assert (answer.status_code, answer.text) == (404, "404 page not found")

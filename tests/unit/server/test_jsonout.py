@@ -42,6 +42,14 @@ def test_escapes() -> None:
     assert jsonout.dumps("<a>&\u2028\u2029é\t") == '"\\u003ca\\u003e\\u0026\\u2028\\u2029é\\t"'.encode()
 
 
+@pytest.mark.parametrize("members", [{}, {"model": "<m>"}])
+@pytest.mark.parametrize("rows", [[], [b"[1,2]"], [b"[1]", b"[2]"]])
+@pytest.mark.parametrize("more", [{}, {"count": 3}])
+def test_rows_are_taken_as_they_are(members: dict[str, Any], rows: list[bytes], more: dict[str, Any]) -> None:
+    plain = {**members, "rows": [json.loads(row) for row in rows], **more}
+    assert jsonout.with_rows(members, "rows", rows, more) == jsonout.dumps(plain)
+
+
 def test_half_of_a_surrogate_pair_is_replaced() -> None:
     assert jsonout.dumps({"a\ud800": ["\udc00x"]}) == '{"a\ufffd":["\ufffdx"]}'.encode()
 

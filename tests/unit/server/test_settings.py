@@ -28,6 +28,12 @@ def test_an_empty_environment_gives_the_defaults() -> None:
     assert settings.warnings == ()
 
 
+def test_the_longest_body() -> None:
+    assert read().max_body == 256 << 20
+    assert read(LLAMAD_MAX_BODY="1000").max_body == 1000
+    assert read(LLAMAD_MAX_BODY="0").max_body == 0
+
+
 def test_blanks_and_quotes_around_a_value_do_not_count_and_an_empty_one_is_unset() -> None:
     assert read(OLLAMA_MODELS=" '/m' ").models == Path("/m")
     assert read(OLLAMA_MAX_QUEUE='""').max_queue == 512

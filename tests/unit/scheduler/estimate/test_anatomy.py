@@ -171,7 +171,7 @@ def test_layers_that_guess_ahead_are_not_loaded(tmp_path: Path) -> None:
     found = facts(
         tmp_path, "qwen35", tensors, block_count=2, nextn_predict_layers=1, **HEADS, full_attention_interval=1
     )
-    assert found.blocks == (Block(32, 32, 32), Block())
+    assert found.blocks == (Block(32, 32, 32, head=16), Block())
 
 
 def test_no_credible_number_of_layers_makes_no_layers(tmp_path: Path) -> None:

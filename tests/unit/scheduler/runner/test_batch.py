@@ -289,6 +289,22 @@ def test_a_matcher_binds_the_answer_and_ends_it() -> None:
     assert set(matcher.prepared) == set(range(6))
 
 
+class OneLetter(Letter):
+    """Admits the first letter only, for ever."""
+
+    def consume(self, token: int) -> bool:
+        return False
+
+
+def test_a_text_that_repeats_itself_ends_like_any_other() -> None:
+    """After 31 repetitions, with a reason and with its counts."""
+    bench = Bench(num_ctx=300)
+    bench.submit(1, [3, 1], num_predict=200, matcher=OneLetter())
+    bench.run()
+    assert bench.text(1) == "a" * 32
+    assert (bench.done(1).reason, bench.done(1).eval_tokens) == ("stop", 32)
+
+
 def test_a_matcher_that_waits_leaves_the_beginning_free() -> None:
     bench = Bench(num_ctx=100)
     bench.engine.end_tokens = frozenset()

@@ -40,7 +40,7 @@ def model(**changes: Any) -> LoadedModel:
         "raw_embeddings": False,
         "scores": False,
         "ranks": False,
-        "model": SimpleNamespace(rank_template=""),
+        "model": SimpleNamespace(rank_template="", metadata={"general.architecture": "bert"}.get),
         "context": SimpleNamespace(physical_batch=4, can_shift=True),
         "matcher": matcher,
         "media": None,
@@ -205,6 +205,14 @@ def test_pairs_to_rank_fit_into_one_decode(pipe: Pipe) -> None:
     pipe.intake.serve(model(embedding=True, scores=True, ranks=True, context=SimpleNamespace(physical_batch=6)))
     job = pipe.work(frames.Rank(1, "q", ["d", "abcdefgh"]))
     assert job.inputs == [[BOS, ord("q"), EOS, ord("d"), EOS], [BOS, ord("q"), EOS, ord("a"), ord("b"), EOS]]
+
+
+@pytest.mark.parametrize(("architecture", "probabilities"), [("bert", False), ("qwen3", True)])
+def test_the_architecture_tells_what_scores_are(pipe: Pipe, architecture: str, probabilities: bool) -> None:
+    """The heads of some end in a softmax, and thresholds are about probabilities."""
+    file = SimpleNamespace(rank_template="", metadata={"general.architecture": architecture}.get)
+    pipe.intake.serve(model(embedding=True, scores=True, ranks=True, model=file))
+    assert pipe.work(frames.Rank(1, "q", [])).answer() == frames.Ranked(1, [], 0, probabilities)
 
 
 def test_a_model_that_ranks_embeds_as_scores(pipe: Pipe) -> None:

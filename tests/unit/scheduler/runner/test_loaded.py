@@ -9,6 +9,7 @@ import pytest
 from scheduler import frames
 from scheduler.runner import loaded
 from scheduler.runner.engine import ContextParams, ModelLoadError, ModelParams
+from scheduler.runner.engine.projector import ProjectorParams
 from scheduler.runner.loaded import LoadedModel, usable_cores
 from tests.unit.scheduler.runner.letters import SIZE, letters
 
@@ -42,6 +43,7 @@ class FakeContext:
     stores = False
     physical_batch = 50
     pooling = 1
+    kv_cache_type = "f16"
 
     def __init__(self, model: FakeModel, params: ContextParams, log: FakeLog) -> None:
         self.params = params
@@ -154,6 +156,7 @@ def test_what_the_daemon_is_told() -> None:
         buffers=[frames.Buffer("CPU", "model", 5)],
         layers_offloaded=1,
         layers_total=2,
+        kv_cache_type="f16",
     )
 
 
@@ -167,3 +170,27 @@ def test_a_model_ranks_if_its_file_asks_for_it_and_can(
     monkeypatch.setattr(FakeContext, "pooling", pooling)
     monkeypatch.setattr(loaded, "has_head", has_head)
     assert load(embedding=True).describe().ranks is ranks
+
+
+@pytest.mark.parametrize(
+    ("num_gpu", "wanted", "there"), [(-1, True, True), (10, False, False), (-1, False, False), (0, True, False)]
+)
+def test_a_projector_computes_where_the_daemon_has_placed_it(
+    monkeypatch: pytest.MonkeyPatch, num_gpu: int, wanted: bool, there: bool
+) -> None:
+    asked: list[bool] = []
+
+    class FakeProjector:
+        def __init__(self, model: FakeModel, params: ProjectorParams) -> None:
+            asked.append(params.use_gpu)
+
+        def largest_whole_chunk(self) -> int:
+            return 0
+
+    def reader(projectors: list[FakeProjector], vocabulary: object, **sizes: int) -> None:
+        return None
+
+    monkeypatch.setattr(loaded, "Projector", FakeProjector)
+    monkeypatch.setattr(loaded, "MediaReader", reader)
+    load(projectors=["p"], num_gpu=num_gpu, projector_on_gpu=wanted)
+    assert asked == [there]

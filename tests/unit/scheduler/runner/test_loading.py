@@ -58,6 +58,7 @@ def refuse(error: Exception, monkeypatch: pytest.MonkeyPatch) -> list[frames.Fra
     monkeypatch.setattr(loading, "LoadedModel", fail)
     sent: list[frames.Frame] = []
     assert loading.load(FRAME, sent.append) is None
+    assert sent.pop(0) == frames.Progress(0.0), "that it takes the load is said first of all"
     return sent
 
 

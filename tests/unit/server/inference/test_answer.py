@@ -82,6 +82,15 @@ async def test_a_format_binds_an_answer_without_thoughts_from_the_start(schedule
     assert asked.get("constraint") == OBJECT
 
 
+GRAMMAR = frames.Constraint("gbnf", 'root ::= "a"')
+
+
+async def test_a_grammar_binds_in_place_of_a_format(scheduler: FakeScheduler) -> None:
+    scheduler.runner.script = [[say("a"), done()]]
+    await pieces(answer(scheduler, grammar=GRAMMAR))
+    assert scheduler.runner.asked[0].get("constraint") == GRAMMAR
+
+
 MARKS = Thoughts("<think>", "</think>")
 
 

@@ -166,13 +166,14 @@ async def test_only_a_templated_prompt_gets_its_context_back(
     assert scheduler.runner.asked[0].get("want_context") is wanted
 
 
-@pytest.mark.parametrize(("architecture", "slides"), [("llama", True), ("deepseek2", False)])
-async def test_contexts_slide_where_the_family_bears_it(
-    services: Services, scheduler: FakeScheduler, architecture: str, slides: bool
+@pytest.mark.parametrize("shift", [None, True, False])
+async def test_whether_a_context_slides_is_passed_on_and_else_left_to_the_scheduler(
+    services: Services, scheduler: FakeScheduler, shift: bool | None
 ) -> None:
-    install(services.store, "m", tinygguf.model(architecture))
-    await begin(services, chat(), 0)
-    assert scheduler.asked[0].shift is slides
+    """Which families bear it is known there alone: two rules would load a model twice, for chats and for embeddings."""
+    install(services.store, "m", tinygguf.model("deepseek2"))
+    await begin(services, chat(shift=shift), 0)
+    assert scheduler.asked[0].shift is shift
 
 
 async def test_images_a_model_cannot_see_are_refused_in_the_engines_words(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from modelstore.create import create
 from modelstore.model import StoredModel
 from modelstore.names import Name
 from modelstore.store import Store
@@ -11,8 +12,9 @@ from server.errors import ApiError
 from server.inference import models
 from server.inference.reference import refer
 from server.inference.request import ChatRequest, CompletionRequest, TextRequest, Think
-from server.messages import Tool
+from server.messages import Message, Tool
 from tests.unit.modelstore import tinygguf
+from tests.unit.modelstore.shop import FILES, no_pull, request_of
 from tests.unit.server.fakes import install
 
 THINKS = "{{ range .Messages }}{{ if .Thinking }}<think>{{ .Thinking }}</think>{{ end }}{{ .Content }}{{ end }}"
@@ -125,3 +127,81 @@ def test_gpt_oss_thinks_no_harder_than_high(store: Store) -> None:
             request = TextRequest(model=name, think=asked)
             models.decide_thinking(models.find(store, name), request)
             assert request.think == used
+
+
+def stub(store: Store, host: str = "https://ollama.com") -> StoredModel:
+    """A model that runs elsewhere."""
+    wanted = request_of({"model": "stub", "from": "far", "remote_host": host})
+    create(store, wanted, lambda event: None, pull=no_pull)
+    return models.find(store, "stub")
+
+
+@pytest.mark.parametrize("host", ["https://ollama.com", "https://example.com"])
+def test_a_model_that_runs_elsewhere(store: Store, plain: StoredModel, host: str) -> None:
+    """There is no hosted service behind this server, whichever it is."""
+    models.check_here(plain)
+    with pytest.raises(ApiError) as caught:
+        models.check_here(stub(store, host))
+    text = "ollama cloud is disabled: remote model is unavailable"
+    assert (caught.value.status, caught.value.message) == (403, text)
+
+
+def test_a_stub_is_not_this_machines_own(store: Store) -> None:
+    stub(store)
+    with pytest.raises(ApiError) as caught:
+        models.find(store, "stub:local")
+    assert (caught.value.status, caught.value.message) == (404, "model 'stub:local' not found")
+
+
+def test_models_that_make_pictures_are_refused(store: Store, plain: StoredModel) -> None:
+    models.check_writes(plain)
+    install(store, "painter", template="{{ .Prompt }}", info={"capabilities": ["image"]})
+    with pytest.raises(ApiError) as caught:
+        models.check_writes(models.find(store, "painter"))
+    assert (caught.value.status, caught.value.message) == (
+        400,
+        "image generation models are not currently supported",
+    )
+
+
+def test_the_name_in_a_refusal_is_quoted(plain: StoredModel) -> None:
+    with pytest.raises(ApiError, match=r'^"m\\t" does not support thinking$'):
+        models.decide_thinking(plain, TextRequest(model="m\t", think=True))
+
+
+PICTURE = b"i"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (CompletionRequest(model="m", prompt="p", images=[PICTURE, PICTURE]), 400),
+        (ChatRequest(model="m", messages=[Message("user", "x"), Message("user", "y", images=[PICTURE] * 2)]), 500),
+        (CompletionRequest(model="m", prompt="p", images=[PICTURE]), None),
+        (ChatRequest(model="m", messages=[Message("user", "x", images=[PICTURE])] * 2), None),
+        (ChatRequest(model="m"), None),
+    ],
+)
+def test_mllama_looks_at_one_picture_a_message(
+    store: Store, plain: StoredModel, request_: ChatRequest | CompletionRequest, status: int | None
+) -> None:
+    models.check_images(plain, request_)
+    install(store, "one", tinygguf.model("mllama"), template="{{ .Prompt }}")
+    model = models.find(store, "one")
+    if status is None:
+        models.check_images(model, request_)
+        return
+    with pytest.raises(ApiError) as caught:
+        models.check_images(model, request_)
+    text = "this model only supports one image while more than one image requested"
+    assert (caught.value.status, caught.value.message) == (status, text)
+
+
+def test_mllama_with_a_projector_has_been_replaced(store: Store) -> None:
+    """That outranks what it cannot do."""
+    projector = str(store.blobs.put(FILES["tinyvision-mmproj-f16.gguf"]))
+    weights = str(store.blobs.put(tinygguf.model("mllama")))
+    wanted = request_of({"model": "old", "files": {"a.gguf": weights, "b.gguf": projector}})
+    create(store, wanted, lambda event: None, pull=no_pull)
+    with pytest.raises(ApiError, match=r"^'llama3\.2-vision' is no longer compatible .*'$"):
+        models.check_capabilities(models.find(store, "old"), CompletionRequest(model="old", suffix="x"))

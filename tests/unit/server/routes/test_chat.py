@@ -53,6 +53,20 @@ async def test_thoughts_then_the_format(
     assert scheduler.balanced
 
 
+@pytest.mark.parametrize(("member", "kind"), [("grammar", "gbnf"), ("regex", "regex")])
+async def test_thoughts_then_the_grammar(
+    http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, member: str, kind: Any
+) -> None:
+    """Only a format makes the reference count the thoughts as prompt."""
+    install(services.store, "m", template=THINKS)
+    scheduler.runner.script = [[say("<think>so", "</think>", "yes"), done(tokens=9)]]
+    *_, last = told = await lines(http, **{member: "source"})
+    assert "".join(line["message"]["content"] for line in told) == "yes"
+    assert (last["prompt_eval_count"], last["eval_count"]) == (5, 9)
+    (asked,) = scheduler.runner.asked
+    assert asked.get("constraint") == frames.Constraint(kind, "source", ["</think>"], "<think>")
+
+
 @pytest.mark.parametrize("stream", [True, False])
 async def test_calls_of_a_chat_template_are_in_the_last_object(
     http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, stream: bool

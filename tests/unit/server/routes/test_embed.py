@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.errors import RunnerDied, RunnerFailed
+from scheduler.errors import RunnerDied, RunnerFailed, WeightsMissing
 from scheduler.frames import Embedded
 from server.app import create_app
 from server.services import Services
@@ -165,3 +165,25 @@ async def test_a_client_that_leaves_is_not_waited_for(
     caller.gone.set()
     await asyncio.wait_for(task, 5)
     assert scheduler.runner.embeds == []
+
+
+@pytest.mark.parametrize("path", [EMBED, EMBEDDINGS])
+async def test_weights_that_went_away_since_they_were_read(
+    http: httpx.AsyncClient, scheduler: FakeScheduler, model: str, path: str
+) -> None:
+    """No path of the server is told."""
+    scheduler.refusal = WeightsMissing("/store/blobs/sha256-00")
+    text = 'model "m" not found, try pulling it first'
+    assert await refusal(http, path, model="m", input="a", prompt="a") == (404, text)
+
+
+@pytest.mark.parametrize("path", [EMBED, EMBEDDINGS])
+async def test_a_model_that_runs_elsewhere_has_nothing_to_embed_with(
+    http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler, path: str
+) -> None:
+    body = {"model": "stub", "from": "far", "remote_host": "https://ollama.com", "stream": False}
+    assert (await http.post("/api/create", json=body)).status_code == 200
+    for name in ("stub", "stub:local"):
+        text = f'model "{name}" not found, try pulling it first'
+        assert await refusal(http, path, model=name, input="a", prompt="a") == (404, text)
+    assert scheduler.asked == []

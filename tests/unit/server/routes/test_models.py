@@ -10,6 +10,8 @@ from modelstore.names import Name
 from modelstore.progress import Progress
 from scheduler.requests import LoadedModel, ModelRef
 from server.services import Services
+from tests.unit.modelstore import tinygguf
+from tests.unit.server.fakes import install
 
 pytestmark = pytest.mark.anyio
 
@@ -175,3 +177,55 @@ async def test_ps_lists_the_longest_stay_first(http: httpx.AsyncClient, services
         "size_vram",
         "context_length",
     ]
+
+
+async def test_show_of_weights_that_are_gone_or_unreadable(http: httpx.AsyncClient, services: Services) -> None:
+    for name in ("gone", "junk"):
+        install(services.store, name, tinygguf.model(block_count=len(name) + ord(name[0])))
+    for name in ("gone", "junk"):
+        (weights,) = services.store.catalog.get(Name.parse(name)).weights
+        if name == "gone":
+            weights.unlink()
+        else:
+            weights.write_bytes(b"GGUF")
+    assert await error_of(http, "POST", "/api/show", model="gone") == (404, "model 'gone:latest' not found")
+    status, text = await error_of(http, "POST", "/api/show", model="junk")
+    assert status == 500
+    assert text
+
+
+async def test_one_client_is_told_another_base_name(http: httpx.AsyncClient, model: str) -> None:
+    """Among the metadata in their order."""
+    agent = {"user-agent": "GitHubCopilotChat/1.0"}
+    info = (await http.post("/api/show", json={"model": "TinyChat"}, headers=agent)).json()["model_info"]
+    assert info["general.basename"] == "TinyChat"
+    assert list(info) == sorted(info)
+
+
+async def test_show_has_its_members_in_their_order(http: httpx.AsyncClient, services: Services) -> None:
+    body: dict[str, Any] = {
+        "license": ["one", "two"], "template": "{{ .Prompt }}", "system": "S", "parameters": {"top_k": 1},
+        "messages": [{"role": "user", "content": "u", "images": ["AAAA"]}, {"role": "assistant", "content": "a"}],
+        "requires": "0.1.0",
+    }  # fmt: skip
+    install(services.store, "m", **body)
+    answer = (await http.post("/api/show", json={"model": "m"})).json()
+    assert list(answer) == [
+        "license", "modelfile", "parameters", "template", "system", "details", "messages", "model_info", "tensors",
+        "capabilities", "modified_at", "requires",
+    ]  # fmt: skip
+    assert answer["license"] == "one\ntwo"
+    assert answer["messages"] == [{"role": "user", "content": "u"}, {"role": "assistant", "content": "a"}]
+    assert list(answer["details"]) == [
+        "parent_model", "format", "family", "families", "parameter_size", "quantization_level",
+    ]  # fmt: skip
+
+
+async def test_show_of_a_model_with_nothing(http: httpx.AsyncClient, services: Services) -> None:
+    """What says nothing is left out; the template of a model without any is the bare prompt."""
+    install(services.store, "m")
+    answer = (await http.post("/api/show", json={"model": "m"})).json()
+    assert list(answer) == [
+        "modelfile", "template", "details", "model_info", "tensors", "capabilities", "modified_at",
+    ]  # fmt: skip
+    assert answer["template"] == "{{ .Prompt }}"

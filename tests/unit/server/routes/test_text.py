@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 import pytest
 
-from scheduler.errors import LoadFailed, QueueFull, RunnerDied, RunnerFailed, ShuttingDown
+from modelstore.names import Name
+from scheduler.errors import LoadFailed, QueueFull, RunnerDied, RunnerFailed, ShuttingDown, WeightsMissing
 from scheduler.frames import Logprob
 from server.app import create_app
 from server.services import Services
@@ -262,3 +263,42 @@ async def test_a_model_without_its_weights_can_do_nothing(
             blob.unlink()
     answer = await http.post(path, json=body(path))
     assert (answer.status_code, answer.json()) == (400, {"error": f'"m" does not support {path[5:]}'})
+
+
+async def test_weights_that_went_away_since_they_were_read(
+    http: httpx.AsyncClient, scheduler: FakeScheduler, services: Services, path: str
+) -> None:
+    """The same, and no path of the server is told."""
+    (weights,) = services.store.catalog.get(Name.parse("m")).weights
+    scheduler.refusal = WeightsMissing(str(weights))
+    answer = await http.post(path, json=body(path))
+    assert (answer.status_code, answer.json()) == (400, {"error": f'"m" does not support {path[5:]}'})
+
+
+async def test_a_model_that_runs_elsewhere(http: httpx.AsyncClient, scheduler: FakeScheduler, path: str) -> None:
+    """It is refused before all other faults; but a chat unloads it like any other."""
+    stub = {"model": "stub", "from": "far", "remote_host": "https://ollama.com", "stream": False}
+    assert (await http.post("/api/create", json=stub)).status_code == 200
+    refused = (403, {"error": "ollama cloud is disabled: remote model is unavailable"})
+    faults: dict[str, Any] = {"raw": True, "system": "s", "think": True, "options": {"seed": "x"}}
+    nothing: dict[str, Any] = {"prompt": "", "messages": []}
+    for members in ({}, faults, nothing):
+        answer = await http.post(path, json=body(path, **members | {"model": "stub"}))
+        assert (answer.status_code, answer.json()) == refused
+    answer = await http.post(path, json={"model": "stub", "keep_alive": 0})
+    assert answer.status_code == (200 if path == "/api/chat" else 403)
+    answer = await http.post(path, json={"model": "stub:local", "keep_alive": 0})
+    assert (answer.status_code, answer.json()) == (404, {"error": "model 'stub:local' not found"})
+    assert scheduler.asked == []
+
+
+async def test_models_that_make_pictures(http: httpx.AsyncClient, services: Services, scheduler: FakeScheduler) -> None:
+    """Refused before other faults, even where they would only be loaded, but not where they are unloaded."""
+    install(services.store, "painter", info={"capabilities": ["image"]})
+    for members in ({"prompt": "x", "raw": True, "system": "s"}, {}):
+        answer = await http.post("/api/generate", json={"model": "painter", **members})
+        text = "image generation models are not currently supported"
+        assert (answer.status_code, answer.json()) == (400, {"error": text})
+    assert scheduler.asked == []
+    answer = await http.post("/api/generate", json={"model": "painter", "keep_alive": 0})
+    assert answer.json()["done_reason"] == "unload"

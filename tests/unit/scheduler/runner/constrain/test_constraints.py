@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from scheduler.frames import Constraint
+from scheduler.frames import Calls, Constraint
 from scheduler.runner.constrain.constraints import ConstraintError, Constraints
 from tests.unit.scheduler.runner.letters import BOS, EOS, SIZE, letters
 
@@ -91,6 +91,29 @@ def test_a_matcher_tells_when_nothing_may_follow() -> None:
 def test_what_cannot_be_compiled(constraint: Constraint) -> None:
     with pytest.raises(ConstraintError):
         CONSTRAINTS.compile(constraint)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        ("(", "invalid regex: unclosed group"),
+        ("(a\nb", "invalid regex: unclosed group"),
+        ("(?=a)b", "invalid regex: look-around, including look-ahead and look-behind, is not supported"),
+        (r"(a)\1", "invalid regex: backreferences are not supported"),
+        (r"\ba", "invalid regex: lookarounds not supported yet; WordUnicode in regex /\\ba/"),
+    ],
+)
+def test_what_is_wrong_with_a_regular_expression(source: str, text: str) -> None:
+    """The reason, not where it stands in what is made of the expression; alone and beside calls of tools."""
+    for calls in (None, Calls('calls: "x"\nrest: "x"', ["x"])):
+        with pytest.raises(ConstraintError) as caught:
+            CONSTRAINTS.compile(Constraint("regex", source, calls=calls))
+        assert str(caught.value) == text
+
+
+def test_anchors_mean_what_a_regular_expression_means_without_them() -> None:
+    assert passes(Constraint("regex", "^(yes|no)$"), "yes")
+    assert not passes(Constraint("regex", "yes"), "oh yes")
 
 
 def test_a_vocabulary_without_an_end_cannot_follow_a_format() -> None:

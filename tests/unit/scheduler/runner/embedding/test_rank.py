@@ -60,6 +60,12 @@ def test_the_first_score_is_the_answer() -> None:
     assert job.answer() == frames.Ranked(1, [-2.5, 7.0], 5 + 6)
 
 
+def test_some_heads_answer_with_probabilities() -> None:
+    job = prepare(frames.Rank(1, "q", ["a"]), VOCABULARY, limit=20, architecture="qwen3")
+    job.put(0, np.array([0.75, 0.25], np.float32))
+    assert job.answer() == frames.Ranked(1, [0.75], 5, probabilities=True)
+
+
 def test_no_documents_have_no_scores() -> None:
     assert prepare(frames.Rank(1, "q", []), VOCABULARY, limit=20).answer() == frames.Ranked(1, [], 0)
 
