@@ -33,7 +33,7 @@ class Calling:
 
 def calling(model: StoredModel, request: ChatRequest) -> Calling | None:
     """None where there are no tools, or where nobody knows how the model calls them and it does not have to."""
-    if not request.tools:
+    if not any(tool.name for tool in request.tools):
         return None
     choice = request.tool_choice
     required = choice != "auto"
@@ -59,7 +59,8 @@ def calling(model: StoredModel, request: ChatRequest) -> Calling | None:
 
 def _declared(tools: Sequence[Tool], only: str | None) -> str:
     """JSON of names and schemas, all that a grammar depends on; of tools with one name the last, which a call means."""
-    return json.dumps({tool.name: tool.parameters.schema for tool in tools if only in (None, tool.name)})
+    named = {tool.name: tool.parameters.schema for tool in tools if tool.name and only in (None, tool.name)}
+    return json.dumps(named)
 
 
 @lru_cache(_WRITTEN)

@@ -54,7 +54,7 @@ class Calling:
         self._many = many
         self._state = _State.BEGINNING if at_start else _State.FREE
         self._matcher = call
-        self._said = b""
+        self._said: bytes = b""
         """The end of the free text, or its beginning while that decides."""
 
     @property
@@ -126,11 +126,12 @@ class Calling:
         if end < 0:
             self._said = said[-self._keep :] if self._keep else b""
             return
+        self._matcher, rest = self._call.clone(), said[end:]
+        if rest and not self._matcher.feed(rest):
+            self._said = rest[-self._keep :]  # no call of this form: the parser may make more of it
+            return
         self._state, self._said = _State.BOUND, b""
-        self._matcher = self._call.clone()
-        if rest := said[end:]:
-            self._matcher.feed(rest)  # where a call cannot begin with it, it stands there all the same
-            self._completed()
+        self._completed()
 
     def _completed(self) -> bool:
         """Takes note of a complete call. True when nothing may follow it."""

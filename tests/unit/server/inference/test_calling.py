@@ -99,6 +99,12 @@ def test_a_named_tool_is_called_alone_and_once(store: Store) -> None:
     assert not calls_of(stored(store, template=GO), parallel_tool_calls=False).many
 
 
+def test_a_tool_without_a_name_cannot_be_called(store: Store) -> None:
+    model = stored(store, template=GO)
+    assert calling(model, chat(tools=[Tool("function")])) is None
+    assert "add" in calls_of(model, tools=[Tool("function"), TOOLS[0]]).rules
+
+
 def test_of_tools_with_one_name_the_last_counts(store: Store) -> None:
     other = Tool("function", name="add", parameters=Parameters("object", schema={"type": "object"}))
     calls = calls_of(stored(store, template=GO), tools=[TOOLS[0], other])

@@ -137,15 +137,30 @@ def test_other_grammars_can() -> None:
             assert said(matcher, text) == text
 
 
-def test_a_mark_inside_a_token_begins_the_call_in_its_middle() -> None:
+def words(**written: bytes) -> tuple[Calling, dict[str, int]]:
+    """Calls that are a number in an object, over tokens of several letters, and their ids."""
     only = Constraint("lark", "", calls=Calls("calls: rest\nrest: json_0", [], schemas=[SCHEMA], required=True))
     grammar = CONSTRAINTS.compile(only)
     assert isinstance(grammar, Guided)
-    calling = Calling(grammar, ["<f>"], {1: b'so <f>{"a":', 2: b"no"}.__getitem__)
-    calling.consume(1)
+    ids = {name: number for number, name in enumerate(written, start=1000)}
+    texts = dict(zip(ids.values(), written.values(), strict=True))
+    return Calling(grammar, ["<f>"], texts.__getitem__), ids
+
+
+def test_a_mark_inside_a_token_begins_the_call_in_its_middle() -> None:
+    calling, ids = words(opening=b'so <f>{"a":')
+    calling.consume(ids["opening"])
     assert calling.active
     assert calling.admits(ord("1"))
     assert not calling.admits(ord('"'))
+
+
+def test_what_no_call_begins_with_leaves_the_text_free() -> None:
+    calling, ids = words(other=b"<f>no", opening=b' <f>{"a":')
+    calling.consume(ids["other"])
+    assert not calling.active
+    calling.consume(ids["opening"])
+    assert calling.active
 
 
 def test_an_opening_ends_reasoning_where_it_counts_there() -> None:
