@@ -76,6 +76,7 @@ def test_javascript_hangs_up_and_is_refused(javascript: dict[str, Any]) -> None:
     assert javascript["error"] == {"status": 404, "text": "model 'no-such-model' not found"}
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_langchain(daemon: Daemon) -> None:
     said = python("langchain_native.py", daemon)
@@ -90,6 +91,7 @@ def test_langchain(daemon: Daemon) -> None:
     assert said["usage"]["output_tokens"] > 0
 
 
+@pytest.mark.long
 @pytest.mark.timeout(240)
 def test_litellm(daemon: Daemon) -> None:
     said = python("litellm_native.py", daemon)

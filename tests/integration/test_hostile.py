@@ -250,7 +250,7 @@ def test_many_and_long_stop_texts(daemon: Daemon, kind: str) -> None:
 @pytest.mark.parametrize(
     ("path", "body", "status"),
     [
-        ("/api/generate", {"model": "good", "prompt": "x", "context": [2**40, -5]}, 500),
+        ("/api/generate", {"model": "good", "prompt": "x", "context": [2**40, -5]}, 400),
         ("/api/generate", {"model": "good", "prompt": "x", "context": [1.5]}, 400),
         ("/api/generate", {"model": "good", "prompt": "x", "images": ["AAAA"]}, 400),
         ("/api/generate", {"model": "good", "prompt": "x", "images": ["%%%"]}, 400),

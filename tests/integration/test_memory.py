@@ -12,6 +12,7 @@ from tools.memory.shapes import SHAPES
 TINY = ("bare", "tinychat-f16", "tinychat-q8_0", "tinydraft-f16", "tinyembed-random-f16", "tinyrank-f16")
 FAMILIES = ("deepseek3", "gemma2", "gemma3", "gpt-oss", "mamba", "olmo3", "qwen35", "qwen3next")
 FILES = (*(f"{name}.gguf" for name in TINY), *(f"families/{name}.gguf" for name in FAMILIES))
+QUICK = ("tinychat-q8_0.gguf", "tinyrank-f16.gguf", "families/gemma3.gguf", "families/qwen3next.gguf")
 SETTINGS = (
     Setting(),
     Setting(num_ctx=2048, parallel=4, flash_attention=False),
@@ -19,7 +20,9 @@ SETTINGS = (
 )
 
 
-@pytest.mark.parametrize("file", FILES)
+@pytest.mark.parametrize(
+    "file", [file if file in QUICK else pytest.param(file, marks=pytest.mark.long) for file in FILES]
+)
 def test_a_tiny_model_takes_what_was_foretold(file: str) -> None:
     """Weights, cache and total within 5 %, and 32 KiB for the hundredths of a MiB that the engine rounds to."""
     for setting in SETTINGS:

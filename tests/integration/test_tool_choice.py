@@ -63,6 +63,7 @@ For each call write
 {{ end }}{{ end }}
 {{- end }}"""
 OTHER_RENDERERS = {"deepseek3": "deepseek3.1", "gemma4-no-thinking": "gemma4", "harmony": "glimmer"}
+EACH_FORM = ("deepseek3", "gemma4", "glm-4.7", "glimmer", "harmony", "lfm2", "ministral", "qwen3.5")
 PATHS = ("chat template", "Go template", "renderer")
 
 
@@ -172,8 +173,17 @@ def test_one_call_where_there_may_not_be_several(server: Daemon, path: str) -> N
         assert message["reason"] == "stop"
 
 
-@pytest.mark.parametrize("path", PATHS)
-@pytest.mark.parametrize("think", [False, True])
+@pytest.mark.parametrize(
+    ("path", "think"),
+    [
+        ("chat template", False),
+        ("Go template", True),
+        ("renderer", False),
+        pytest.param("chat template", True, marks=pytest.mark.long),
+        pytest.param("Go template", False, marks=pytest.mark.long),
+        pytest.param("renderer", True, marks=pytest.mark.long),
+    ],
+)
 def test_formats_thoughts_tools_and_pictures_in_every_combination(server: Daemon, path: str, think: bool) -> None:
     combinations = product((None, "auto", "required"), (None, FORMAT), ([], [RED]), (False, True))
     for number, (choice, format, images, stream) in enumerate(combinations):
@@ -221,7 +231,10 @@ def test_a_schema_that_means_nothing_does_not_stand_in_the_way(server: Daemon) -
     assert ask(server, tools=declared)["reason"] in ("stop", "length")
 
 
-@pytest.mark.parametrize("parser", sorted(SYNTAXES))
+@pytest.mark.parametrize(
+    "parser",
+    [name if name in EACH_FORM else pytest.param(name, marks=pytest.mark.long) for name in sorted(SYNTAXES)],
+)
 def test_every_family_can_be_made_to_call_in_its_own_form(server: Daemon, parser: str) -> None:
     """The model knows none of these forms: all that is right about its calls comes from the grammar."""
     renderer = parser if parser in RENDERERS else OTHER_RENDERERS.get(parser, "qwen3-coder")

@@ -15,8 +15,8 @@ from tests.replay.__main__ import attempt, checks
 
 KNOWN: dict[str, str] = json.loads((kit.HERE / "known.json").read_text())
 """Vectors that differ, with the reason."""
-QUICK = ["blobs", "copy-delete", "show-tags-ps", "errors", "embed", "options"]
-REST = ["generate", "chat", "create", "tools", "thinking", "format", "render"]
+QUICK = ["blobs", "copy-delete", "errors", "embed", "options"]
+REST = ["show-tags-ps", "generate", "chat", "create", "tools", "thinking", "format", "render"]
 COMMANDS = ["cli", "modelfile"]
 
 

@@ -196,7 +196,7 @@ def explore(services: Services, scheduler: FakeScheduler, mode: GenerationMode, 
     ask()
 
 
-@pytest.mark.parametrize(("mode", "number"), [(POSITIVE, 200), (NEGATIVE, 100)])
+@pytest.mark.parametrize(("mode", "number"), [(POSITIVE, 60), (NEGATIVE, 40)])
 def test_answers_are_as_documented(
     services: Services, scheduler: FakeScheduler, mode: GenerationMode, number: int
 ) -> None:

@@ -44,7 +44,7 @@ def test_facts_are_those_of_the_header(store: Store) -> None:
     assert reference(store, weights).facts == ModelFacts(
         architecture="llama",
         block_count=2,
-        blocks=(Block(0, keys=2 * 16, values=2 * 8),) * 2,
+        blocks=(Block(0, keys=2 * 16, values=2 * 8, head=16),) * 2,
         context_length=2048,
         embedding_length=64,
         head_count=8,
