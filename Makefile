@@ -25,7 +25,7 @@ long: install ## the long tests: builds, installations, whole-system runs
 	@$(VENV)/python -m pytest -m long $(ARGS)
 
 clients: install ## clients of other languages and of frameworks, for the tests, into .clients (wants the network and npm)
-	@$(VENV)/uv venv -q --allow-existing .clients
+	@$(VENV)/uv venv -q --allow-existing --python $(VENV)/python .clients
 	@$(VENV)/uv pip install -q --python .clients/bin/python -r tests/contract/clients/requirements.txt
 	@cp tests/contract/clients/package.json tests/contract/clients/package-lock.json .clients/
 	@npm ci --silent --no-audit --no-fund --prefix .clients
