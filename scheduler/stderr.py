@@ -12,6 +12,9 @@ _NO_REASON: Final = (
     "check ollama server logs for details"
 )
 
+_FROM_OUTSIDE: Final = (-2, -9, -15)
+"""Signals that others send: what a runner said before one was about something else, unless it was a complaint."""
+
 
 class LineBuffer:
     """Lines as they become complete; one that never ends is cut."""
@@ -59,14 +62,18 @@ class LastWords:
 
     def death(self, code: int | None) -> errors.RunnerDied:
         """The process has ended, with this return code."""
-        return errors.RunnerDied(": ".join(filter(None, (exit_words(code), self.last))))
+        last = self._faults.last or self._last_line(code)
+        return errors.RunnerDied(": ".join(filter(None, (exit_words(code), last))))
 
     def failed_load(self, code: int | None) -> errors.LoadFailed:
         """The process has ended, with this return code, before the model was ready."""
-        captured = self._faults.text or self._lines.last or _NO_REASON
+        captured = self._faults.text or self._last_line(code) or _NO_REASON
         reason = ": ".join(filter(None, (exit_words(code), captured)))
         starved = tells_of_memory(captured)
         return errors.LoadFailed(f"llama runner process has terminated: {reason}", out_of_memory=starved)
+
+    def _last_line(self, code: int | None) -> str:
+        return "" if code in _FROM_OUTSIDE else self._lines.last
 
     def refused_load(self, report: frames.LoadFailed) -> errors.LoadFailed:
         """The runner has said that it cannot load the model."""

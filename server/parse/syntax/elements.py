@@ -8,7 +8,7 @@ from server.messages import Tool
 from server.parse.syntax.raw import RawValues, parameters
 from server.parse.syntax.rules import Rules, quoted
 from server.parse.syntax.syntax import CallSyntax
-from server.parse.syntax.tagged import BLANKS
+from server.parse.syntax.tagged import BLANKS, tagged_calls
 
 _CALL: Final = ("<tool_call>", "</tool_call>")
 _ENDS: Final = ("</parameter>", "</function>", _CALL[1])
@@ -20,9 +20,7 @@ def _write(tools: Sequence[Tool], many: bool) -> Rules:
     rules.add("BLANKS", BLANKS)
     values = RawValues(rules, _ENDS, framed=True)
     functions = [_function(rules, f"function_{at}", tool, values) for at, tool in enumerate(tools)]
-    rules.add("calls", "call (BLANKS call)*" if many else "call")
-    rules.add("call", f"{rules.mark(_CALL[0])} rest")
-    rules.add("rest", f"BLANKS ({' | '.join(functions)}) BLANKS {rules.mark(_CALL[1])}")
+    tagged_calls(rules, _CALL, f"({' | '.join(functions)}) BLANKS", many=many)
     return rules
 
 

@@ -8,7 +8,7 @@ from server.messages import Tool
 from server.parse.syntax.raw import RawValues, parameters
 from server.parse.syntax.rules import Rules, quoted
 from server.parse.syntax.syntax import CallSyntax
-from server.parse.syntax.tagged import BLANKS
+from server.parse.syntax.tagged import BLANKS, tagged_calls
 
 _CALL: Final = ("<tool_call>", "</tool_call>")
 _KEY: Final = ("<arg_key>", "</arg_key>")
@@ -22,9 +22,7 @@ def _write(tools: Sequence[Tool], many: bool) -> Rules:
     rules.add("BLANKS", BLANKS)
     values = RawValues(rules, _MARKS, framed=True, token=True)
     named = [_call(rules, f"call_{at}", tool, values) for at, tool in enumerate(tools)]
-    rules.add("calls", "call (BLANKS call)*" if many else "call")
-    rules.add("call", f"{rules.mark(_CALL[0])} rest")
-    rules.add("rest", f"BLANKS ({' | '.join(named)}) {rules.mark(_CALL[1])}")
+    tagged_calls(rules, _CALL, f"({' | '.join(named)})", many=many)
     return rules
 
 

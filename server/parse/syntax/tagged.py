@@ -17,12 +17,19 @@ def tagged_json(opening: str, closing: str, *, anywhere: bool = False) -> CallSy
     def write(tools: Sequence[Tool], many: bool) -> Rules:
         rules = Rules()
         rules.add("BLANKS", BLANKS)
-        rules.add("calls", "call (BLANKS call)*" if many else "call")
-        rules.add("call", f"{rules.mark(opening)} rest")
-        rules.add("rest", f"BLANKS {call_objects(rules, tools)} BLANKS {rules.mark(closing)}")
+        tagged_calls(rules, (opening, closing), f"{call_objects(rules, tools)} BLANKS", many=many)
         return rules
 
     return CallSyntax((opening,), write, anywhere=anywhere)
+
+
+def tagged_calls(rules: Rules, tags: tuple[str, str], body: str, *, many: bool) -> None:
+    """Add the rules `calls` and `rest` for one `body` (Lark, with the white space at its end) between each pair of
+    tags. `BLANKS` must be there."""
+    opening, closing = map(rules.mark, tags)
+    rules.add("calls", "call (BLANKS call)*" if many else "call")
+    rules.add("call", f"{opening} rest")
+    rules.add("rest", f"BLANKS {body} {closing}")
 
 
 def call_objects(

@@ -251,6 +251,14 @@ async def test_a_load_with_progress_ends_well(tmp_path: Path) -> None:
         assert (await soon(runner.ready())).num_ctx == 8
 
 
+async def test_a_runner_that_is_killed_is_not_said_to_have_died_of_its_last_line(tmp_path: Path) -> None:
+    async with process(tmp_path) as runner:
+        await soon(runner.ready())
+        with pytest.raises(RunnerDied) as died:
+            await soon(runner.generate({"prompt": "log:reserve_took_7_ms kill"}).next())
+        assert died.value.detail == "signal: killed"
+
+
 async def test_a_death_is_told_to_all_with_its_cause(tmp_path: Path) -> None:
     async with process(tmp_path) as runner:
         await soon(runner.ready())

@@ -1,6 +1,7 @@
 """Calls of tools in free text."""
 
-import numpy as np
+from functools import partial
+
 import pytest
 
 from scheduler.frames import Calls, Constraint
@@ -8,8 +9,10 @@ from scheduler.runner.constrain.calling import Calling
 from scheduler.runner.constrain.constraints import ConstraintError, Constraints, Matcher
 from scheduler.runner.constrain.guided import Guided
 from scheduler.runner.constrain.late import Late
+from tests.unit.scheduler.runner.constrain import saying
 from tests.unit.scheduler.runner.letters import EOS, letters
 
+said = partial(saying.said, ends="|")
 CONSTRAINTS = Constraints(letters())
 SCHEMA = '{"type":"object","properties":{"a":{"type":"integer"}},"required":["a"]}'
 RULES = 'calls: call+\ncall: "<f>" rest\nrest: json_0 mark_0'
@@ -31,20 +34,6 @@ def compiled(
     calls = Calls(rules, ["<f>"], ["</f>"], [schema], required, many, at_start)
     constraint = Constraint("any" if kind == "any" else "json_schema", source, list(after), opening, calls)
     return CONSTRAINTS.compile(constraint)
-
-
-def said(matcher: Matcher, text: str) -> str:
-    """The text up to where it is refused, with | where nothing may follow."""
-    for index, byte in enumerate(text.encode()):
-        if matcher.active:
-            matcher.prepare()
-            bits = np.unpackbits(matcher.mask().view(np.uint8), bitorder="little")
-            assert bool(bits[byte]) == matcher.admits(byte)
-            if not matcher.admits(byte):
-                return text[:index]
-        if matcher.consume(byte):
-            return text[: index + 1] + "|"
-    return text
 
 
 @pytest.mark.parametrize(

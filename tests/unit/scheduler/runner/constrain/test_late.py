@@ -6,6 +6,7 @@ import pytest
 from scheduler.frames import Constraint
 from scheduler.runner.constrain.constraints import Constraints
 from scheduler.runner.constrain.late import Late, Opening
+from tests.unit.scheduler.runner.constrain.saying import said
 from tests.unit.scheduler.runner.letters import EOS, letters
 
 CONSTRAINTS = Constraints(letters())
@@ -16,19 +17,6 @@ def late(opening: str = "", *after: str, source: str = OBJECT) -> Late:
     matcher = CONSTRAINTS.compile(Constraint("json_schema", source, list(after or ["</t>"]), opening))
     assert isinstance(matcher, Late)
     return matcher
-
-
-def said(matcher: Late, text: str) -> str:
-    """The text up to where it is refused."""
-    for index, byte in enumerate(text.encode()):
-        if matcher.active:
-            matcher.prepare()
-            bits = np.unpackbits(matcher.mask().view(np.uint8), bitorder="little")
-            assert bool(bits[byte]) == matcher.admits(byte)
-            if not matcher.admits(byte):
-                return text[:index]
-        matcher.consume(byte)
-    return text
 
 
 @pytest.mark.parametrize(
